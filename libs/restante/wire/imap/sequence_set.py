@@ -1,0 +1,144 @@
+"""Sets of sequence numbers or UIDs (RFC 3501 section 9, RFC 5182).
+
+A set is a tuple of disjoint, ascending, not adjacent intervals (low, high), whatever the client
+wrote. "*" is STAR, a number above every other: `5:*` is (5, STAR) and always holds the
+highest number in use, even where that is below 5. All work is bounded by the number of
+intervals, never by the numbers they span.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+STAR: Final = 1 << 32
+_MAX: Final = STAR - 1
+
+
+class BadSetError(ValueError):
+    """The text is no sequence set."""
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceSet:
+    """`saved` is "$", the result that SEARCH saved; then there are no intervals."""
+
+    intervals: tuple[tuple[int, int], ...] = ()
+    saved: bool = False
+
+    @classmethod
+    def parse(cls, text: bytes) -> "SequenceSet":
+        """Parse `1:3,7,9:*` or `$`. Raises BadSetError."""
+        if text == b"$":
+            return cls((), saved=True)
+        found: list[tuple[int, int]] = []
+        # Repeats cost nothing but this: the set drops them before any number is read.
+        for item in set(text.split(b",")):
+            low_text, colon, high_text = item.partition(b":")
+            low = _number(low_text)
+            high = _number(high_text) if colon else low
+            found.append((low, high) if low <= high else (high, low))
+        return cls(_merged(found))
+
+    @classmethod
+    def of(cls, numbers: Iterable[int]) -> "SequenceSet":
+        """Make a set of numbers in any order."""
+        return cls(_merged([(n, n) for n in numbers]))
+
+    def ranges(self, numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """Yield the [start, stop) index ranges of `numbers` (ascending) that are in the set."""
+        count = len(numbers)
+        done = 0
+        for low, high in self.intervals:
+            start = max(bisect_left(numbers, low, done), done)
+            if high >= STAR:
+                start, stop = max(min(start, count - 1), done), count
+            else:
+                stop = bisect_right(numbers, high, start)
+            if start < stop:
+                yield start, stop
+                done = stop
+
+    def select(self, numbers: Sequence[int]) -> list[int]:
+        """Return the members of `numbers` (ascending, such as a UID column) in the set."""
+        out: list[int] = []
+        for start, stop in self.ranges(numbers):
+            out.extend(numbers[start:stop])
+        return out
+
+    def rows(self, count: int) -> list[range]:
+        """Return zero-based row ranges of the sequence numbers in 1..count."""
+        return [range(start, stop) for start, stop in self.ranges(range(1, count + 1))]
+
+    def beyond(self, count: int) -> bool:
+        """True if a sequence number above `count` is named ("*" only if the mailbox is empty)."""
+        if not self.intervals:
+            return False
+        low, high = self.intervals[-1]
+        if high < STAR:
+            return high > count
+        return count == 0 or (low < STAR and low > count)
+
+    def contains(self, number: int, highest: int) -> bool:
+        """True if `number` is in the set when "*" stands for `highest`."""
+        at = bisect_right(self.intervals, (number, STAR + 1)) - 1
+        if at >= 0 and self.intervals[at][1] >= number:
+            return True
+        return number == highest and bool(self.intervals) and self.intervals[-1][1] >= STAR
+
+    def __bytes__(self) -> bytes:
+        if self.saved:
+            return b"$"
+        return b",".join(
+            _text(low) if low == high else _text(low) + b":" + _text(high)
+            for low, high in self.intervals
+        )
+
+    def __bool__(self) -> bool:
+        return self.saved or bool(self.intervals)
+
+
+def compact(numbers: Sequence[int]) -> bytes:
+    """Write ascending numbers as the shortest set, such as b"1:3,7"; b"" for none."""
+    out: list[bytes] = []
+    i, count = 0, len(numbers)
+    while i < count:
+        first = last = numbers[i]
+        i += 1
+        while i < count and numbers[i] == last + 1:
+            last += 1
+            i += 1
+        out.append(b"%d" % first if first == last else b"%d:%d" % (first, last))
+    return b",".join(out)
+
+
+def _number(text: bytes) -> int:
+    if text == b"*":
+        return STAR
+    if not text.isdigit() or len(text) > 10:
+        raise BadSetError
+    number = int(text)
+    if not 0 < number <= _MAX:
+        raise BadSetError
+    return number
+
+
+def _text(number: int) -> bytes:
+    return b"*" if number >= STAR else b"%d" % number
+
+
+def _merged(found: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    if len(found) < 2:
+        return tuple(found)
+    found.sort()
+    out: list[tuple[int, int]] = []
+    low, high = found[0]
+    for next_low, next_high in found:
+        # STAR is not adjacent to the highest number: it may be any.
+        if next_low <= high + 1 and not (next_low == STAR and high < STAR):
+            high = max(high, next_high)
+        else:
+            out.append((low, high))
+            low, high = next_low, next_high
+    out.append((low, high))
+    return tuple(out)
