@@ -7,7 +7,7 @@ uses possessive repeats, so that none can backtrack.
 
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from restante.mime.charsets import decode
@@ -46,6 +46,34 @@ def fields(wire: bytes, start: int = 0, end: int | None = None) -> Iterator[tupl
     stop = len(wire) if end is None else end
     for name, raw in FIELD.findall(wire, start, stop):
         yield name, unfold(raw)
+
+
+def select_fields(
+    wire: bytes, start: int, end: int, names: Collection[bytes], *, exclude: bool = False
+) -> bytes:
+    """Return the raw lines of the fields whose lower-case name is in `names`, or is not.
+
+    This is IMAP's HEADER.FIELDS and HEADER.FIELDS.NOT (RFC 3501 section 6.4.5) without the blank
+    line. Lines that are no field count as a field without a name.
+    """
+    out = []
+    if exclude:
+        at = start
+        for hit in FIELD.finditer(wire, start, end):
+            if hit.group(1).lower() in names:
+                out.append(wire[at : hit.start()])
+                at = hit.end() + 1
+        rest = wire[at:end]
+        # The header's blank line is the caller's to add.
+        blank = rest.endswith((b"\n\r\n", b"\n\n")) or rest in (b"\r\n", b"\n")
+        out.append(rest[: -2 if rest.endswith(b"\r\n") else -1] if blank else rest)
+    else:
+        for hit in FIELD.finditer(wire, start, end):
+            if hit.group(1).lower() in names:
+                out.append(wire[hit.start() : min(hit.end() + 1, end)])
+        if out and not out[-1].endswith(b"\n"):
+            out.append(b"\r\n")  # the header was cut off; what follows must start a line
+    return b"".join(out)
 
 
 def unfold(raw: bytes) -> bytes:

@@ -92,9 +92,9 @@ class _Parser:
                 parts = (self.part(body, end, depth + 1, digest=False, message=True),)
             else:
                 type_, subtype, params = b"application", b"octet-stream", ()
-        disposition, disposition_params = None, ()
+        disposition: tuple[bytes, Params] = (b"", ())
         if raw := get(b"content-disposition"):
-            disposition, disposition_params = structured(raw)
+            disposition = structured(raw)
         encoding = get(b"content-transfer-encoding")
         return Part(
             type_,
@@ -108,8 +108,8 @@ class _Parser:
             get(b"content-id") or None,
             get(b"content-description") or None,
             get(b"content-md5") or None,
-            disposition or None,
-            disposition_params if disposition else (),
+            disposition[0] or None,
+            disposition[1] if disposition[0] else (),
             _languages(get(b"content-language")),
             get(b"content-location") or None,
             parts,
