@@ -1,0 +1,138 @@
+"""Logs: structlog for ours, the standard logging module of libraries through the same lines.
+
+Whatever came from the network is a value, never the event text; values are escaped so that no
+line break, escape sequence or control character reaches the log (log injection), and values whose
+name says that they are a secret are replaced. Lines go to stderr.
+"""
+
+import json
+import logging
+import sys
+import time
+import traceback
+from collections.abc import MutableMapping
+from typing import Any, Final, cast
+
+import structlog
+
+_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_SECRET_NAMES: Final = (
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "authorization",
+    "credential",
+    "cookie",
+)
+_MAX_VALUE: Final = 2000  # characters of one value
+
+Event = MutableMapping[str, Any]
+
+_process = "restante"
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """Return the logger of a module; cheap, may be called before `configure`."""
+    return cast(structlog.stdlib.BoundLogger, structlog.get_logger(module=name))
+
+
+def set_process(name: str) -> None:
+    """Name this process in its lines: "imap[0]"."""
+    global _process
+    _process = name
+
+
+def escape(text: str) -> str:
+    """Return `text` with everything that is not printable written as \\xNN or \\uNNNN."""
+    if text.isprintable() and "\\" not in text:
+        return text
+    return "".join(
+        c if c.isprintable() and c != "\\" else c.encode("unicode_escape").decode("ascii")
+        for c in text
+    )
+
+
+def configure(level: str = "info", style: str = "console") -> None:
+    """Set up this process's logs: level debug|info|warning|error, style console|json."""
+    least = _LEVELS[level]
+    renderer = _json_line if style == "json" else _console_line
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, _add_common, _clean, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(least),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = _Bridge()
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(least, logging.INFO) if least > 10 else logging.DEBUG)
+    for noisy in ("asyncio", "sqlalchemy", "httpx", "httpcore"):
+        logging.getLogger(noisy).setLevel(max(least, logging.WARNING))
+
+
+def _add_common(logger: Any, method: str, event: Event) -> Event:
+    event["level"] = "error" if method == "exception" else method
+    event["process"] = _process
+    if event.pop("exc_info", None) or method == "exception":
+        event["exception"] = traceback.format_exc()
+    return event
+
+
+def _clean(logger: Any, method: str, event: Event) -> Event:
+    for key, value in event.items():
+        if any(name in key.lower() for name in _SECRET_NAMES):
+            event[key] = "***"
+        elif isinstance(value, str):
+            if key != "exception":
+                event[key] = escape(value[:_MAX_VALUE])
+        elif isinstance(value, bytes | bytearray | memoryview):
+            event[key] = escape(bytes(value[:_MAX_VALUE]).decode("latin-1"))
+        elif value is not None and not isinstance(value, int | float | bool):
+            event[key] = escape(str(value)[:_MAX_VALUE])
+    return event
+
+
+def _timestamp() -> str:
+    now = time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
+
+
+def _console_line(logger: Any, method: str, event: Event) -> str:
+    level, process, text = event.pop("level"), event.pop("process"), event.pop("event", "")
+    module, exception = event.pop("module", ""), event.pop("exception", "")
+    pairs = "".join(f" {key}={_quoted(value)}" for key, value in event.items() if value is not None)
+    line = f"{_timestamp()} {level:<7} {process}: {text}{pairs}"
+    if level in ("debug", "error") and module:
+        line += f" ({module})"
+    # The lines of a traceback are indented, so that none looks like a line of its own.
+    for part in exception.splitlines():
+        line += "\n    " + escape(part)
+    return line
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    if text and not any(c in text for c in ' "='):
+        return text
+    return '"' + text.replace('"', '\\"') + '"'
+
+
+def _json_line(logger: Any, method: str, event: Event) -> str:
+    return json.dumps({"time": _timestamp(), **event}, ensure_ascii=False, default=str)
+
+
+class _Bridge(logging.Handler):
+    """Records of libraries become lines of ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            log = get_logger(record.name)
+            level = record.levelno
+            name = "error" if level >= 40 else "warning" if level >= 30 else "info"
+            if level < logging.INFO:
+                name = "debug"
+            values = {"exc_info": True} if record.exc_info and sys.exc_info()[0] else {}
+            getattr(log, name)(escape(record.getMessage()), **values)
+        except Exception:  # noqa: BLE001 - a log line must never end a session
+            self.handleError(record)
