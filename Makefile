@@ -64,9 +64,9 @@ format: $(VENV)/.dev ## rewrite with ruff
 PROTOS := $(shell find proto -name '*.proto' 2>/dev/null)
 .PHONY: proto
 proto: $(VENV)/.dev ## generate libs/restante/rpc/*/v1 from proto/
-	@PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m grpc_tools.protoc -Iproto --python_out=libs --pyi_out=libs --grpc_python_out=libs $(PROTOS)
+	@PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m grpc_tools.protoc -Iproto --python_out=libs --pyi_out=libs --grpc_python_out=libs --mypy_grpc_out=quiet:libs $(PROTOS)
 
 .PHONY: proto-check
 proto-check: $(VENV)/.dev
-	@d=$$(mktemp -d) && $(BIN)/python -m grpc_tools.protoc -Iproto --python_out=$$d --pyi_out=$$d --grpc_python_out=$$d $(PROTOS) \
+	@d=$$(mktemp -d) && PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m grpc_tools.protoc -Iproto --python_out=$$d --pyi_out=$$d --grpc_python_out=$$d --mypy_grpc_out=quiet:$$d $(PROTOS) \
 	  && for f in $$(cd $$d && find . -name '*.py*'); do cmp -s $$d/$$f libs/$$f || { echo "stale: libs/$$f (make proto)" >&2; rm -rf $$d; exit 1; }; done; rm -rf $$d

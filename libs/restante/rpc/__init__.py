@@ -1,0 +1,1 @@
+"""The calls between services: generated gRPC code, clients, and errors as statuses."""

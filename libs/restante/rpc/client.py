@@ -1,0 +1,158 @@
+"""The services' door to auth.
+
+One call per login or recipient over a channel that is kept open. Invariant: whatever goes wrong
+on the way (no socket, deadline, broken answer) is MailError(TEMPORARY). Only an answer that the
+auth service marked itself can be AUTH_FAILED, DISABLED or NO_SUCH_USER.
+
+A call that failed with UNAVAILABLE before the deadline is tried once more: that is what a
+restart of the auth service looks like. All calls here are safe to repeat.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import grpc
+from grpc import aio
+
+from restante.model import Account, ErrorKind, MailError
+from restante.rpc.auth.v1 import auth_pb2, auth_pb2_grpc
+from restante.rpc.convert import account_of
+from restante.rpc.errors import error_of
+
+DEADLINE: Final = 5.0  # seconds
+
+# A peer that came back must be found again at once, not after gRPC's default of up to 2 minutes.
+CHANNEL_OPTIONS: Final = (
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.enable_retries", 0),  # the retry below is ours; gRPC's own costs CPU on each call
+    ("grpc.enable_http_proxy", 0),
+)
+
+_Q = TypeVar("_Q")
+_R = TypeVar("_R")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTls:
+    """Files (PEM) for TLS to auth; certificate and key only where the server wants a client's."""
+
+    ca: Path
+    certificate: Path | None = None
+    key: Path | None = None
+    server_name: str = ""  # where the certificate does not name the target's host
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Read the files. Raises MailError(TEMPORARY) where one cannot be read."""
+        try:
+            return grpc.ssl_channel_credentials(
+                root_certificates=self.ca.read_bytes(),
+                certificate_chain=self.certificate.read_bytes() if self.certificate else None,
+                private_key=self.key.read_bytes() if self.key else None,
+            )
+        except OSError as error:
+            raise MailError(ErrorKind.TEMPORARY, f"TLS file for auth: {error}") from error
+
+    def options(self) -> tuple[tuple[str, str], ...]:
+        """Return channel options for the server's name."""
+        if not self.server_name:
+            return ()
+        return (("grpc.ssl_target_name_override", self.server_name),)
+
+
+class AuthClient:
+    """Asynchronous client; make it inside the loop that uses it, once per worker."""
+
+    def __init__(
+        self, target: str, *, tls: ClientTls | None = None, deadline: float = DEADLINE
+    ) -> None:
+        """`target` is "unix:/path" or "host:port"; `deadline` in seconds bounds each call."""
+        self._deadline = deadline
+        if tls is None:
+            self._channel = aio.insecure_channel(target, CHANNEL_OPTIONS)
+        else:
+            self._channel = aio.secure_channel(
+                target, tls.credentials(), (*CHANNEL_OPTIONS, *tls.options())
+            )
+        self._stub = auth_pb2_grpc.AuthStub(self._channel)
+
+    async def authenticate(
+        self,
+        user: str,
+        password: str,
+        *,
+        service: str,
+        peer: str = "",
+        tls: bool = False,
+        mechanism: str = "plain",
+    ) -> Account:
+        """Check a password. Raises MailError(AUTH_FAILED | DISABLED | TEMPORARY).
+
+        `password` may hold surrogate escapes for bytes that are not UTF-8. `peer` is the mail
+        client's IP address: failed logins are slowed per user and peer.
+        """
+        try:
+            request = auth_pb2.AuthenticateRequest(
+                user=user,
+                password=password.encode("utf-8", "surrogateescape"),
+                service=service,
+                peer=peer,
+                tls=tls,
+                mechanism=mechanism,
+            )
+        except ValueError:  # a lone surrogate: no such name can exist
+            raise MailError(ErrorKind.AUTH_FAILED) from None
+        return account_of((await self._call(self._stub.Authenticate, request)).account)
+
+    async def lookup(self, address: str) -> Account:
+        """Find an account for delivery. Raises MailError(NO_SUCH_USER | TEMPORARY).
+
+        A disabled account is found too: `Account.disabled` is the caller's to judge.
+        """
+        try:
+            request = auth_pb2.LookupRequest(address=address)
+        except ValueError:
+            raise MailError(ErrorKind.NO_SUCH_USER) from None
+        return account_of((await self._call(self._stub.Lookup, request)).account)
+
+    async def enumerate(self) -> AsyncIterator[Account]:
+        """Yield every account. Raises MailError(TEMPORARY), also midway: then it is incomplete."""
+        try:
+            async for response in self._stub.Enumerate(auth_pb2.EnumerateRequest()):
+                yield account_of(response.account)
+        except aio.AioRpcError as error:
+            raise _mail_error(error) from None
+
+    async def close(self) -> None:
+        """Close the channel; calls under way end with TEMPORARY."""
+        await self._channel.close()
+
+    async def _call(self, method: Callable[..., Awaitable[_R]], request: _Q) -> _R:
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + self._deadline
+        try:
+            return await method(request, timeout=self._deadline)
+        except aio.AioRpcError as error:
+            failure = _mail_error(error)
+            left = give_up - loop.time()
+            # Ours says "temporary" by a mark and means it: only the transport's fault is retried.
+            again = error.code() is grpc.StatusCode.UNAVAILABLE and not _is_ours(error)
+            if not again or left <= 0:
+                raise failure from None
+        try:
+            return await method(request, timeout=left, wait_for_ready=True)
+        except aio.AioRpcError as error:
+            raise _mail_error(error) from None
+
+
+def _is_ours(error: aio.AioRpcError) -> bool:
+    return error_of(error.trailing_metadata(), None) is not None
+
+
+def _mail_error(error: aio.AioRpcError) -> MailError:
+    ours = error_of(error.trailing_metadata(), error.details())
+    return ours or MailError(ErrorKind.TEMPORARY, "the auth service cannot be reached")

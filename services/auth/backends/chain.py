@@ -1,0 +1,75 @@
+"""The modules in their order, with courier-authlib's rules, and the default options.
+
+- A module that does not have the account: the next is asked. So too after a wrong password:
+  the same login may stand in two modules, and the first whose password fits wins.
+- A fault of a module ends the search as TEMPORARY; the modules behind it are not asked, since
+  an account that the faulty module holds must not be shadowed by another of the same name.
+- OPTIONS: the account's own first, then each default whose name is absent.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+
+from restante.model import ErrorKind, MailError, Options
+from services.auth.backends.base import Backend, Record
+from services.auth.names import Login
+
+
+class Chain:
+    """All modules as one."""
+
+    def __init__(self, modules: Sequence[Backend], default_options: Options | None = None) -> None:
+        self.modules = tuple(modules)
+        self._defaults = default_options or Options()
+
+    async def open(self) -> None:
+        """Open every module. Raises the first fault, after all have been tried."""
+        fault: MailError | None = None
+        for module in self.modules:
+            try:
+                await module.open()
+            except MailError as error:
+                fault = fault or error
+        if fault is not None:
+            raise fault
+
+    async def candidates(self, login: Login, only: str = "") -> AsyncIterator[Record]:
+        """Yield the login's record of each module that has one; `only` names a single module."""
+        for module in self._chosen(only):
+            record = await module.find(login)
+            if record is not None:
+                yield self._with_defaults(record)
+
+    async def find(self, login: Login, only: str = "") -> Record | None:
+        """Return the first module's record, None where no module has one."""
+        for module in self._chosen(only):
+            record = await module.find(login)
+            if record is not None:
+                return self._with_defaults(record)
+        return None
+
+    async def records(self) -> AsyncIterator[tuple[Backend, Record]]:
+        """Yield every account of every module, module by module."""
+        for module in self.modules:
+            async for record in module.records():
+                yield module, self._with_defaults(record)
+
+    async def close(self) -> None:
+        """Close every module."""
+        for module in self.modules:
+            await module.close()
+
+    def _chosen(self, only: str) -> Sequence[Backend]:
+        if not only:
+            return self.modules
+        chosen = [m for m in self.modules if m.name in (only, only.removeprefix("auth"))]
+        if not chosen:
+            raise MailError(ErrorKind.TEMPORARY, "no such module")
+        return chosen
+
+    def _with_defaults(self, record: Record) -> Record:
+        if not self._defaults.items_:
+            return record
+        account = record.account
+        merged = account.options.merged(self._defaults)
+        return replace(record, account=replace(account, options=merged))

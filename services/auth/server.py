@@ -1,0 +1,178 @@
+"""The auth service as one object: modules, password checks, gRPC and its doors.
+
+Two doors for gRPC: a unix socket (0660, in a directory that only we and our group enter) and TCP,
+with TLS where a certificate is set, and mTLS where a CA for clients is. Both serve Auth, Admin,
+health and reflection; Admin asks for a token or a named certificate at either.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+from grpc import aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from restante.model import ErrorKind, MailError, Options
+from restante.rpc.admin.v1 import admin_pb2, admin_pb2_grpc
+from restante.rpc.auth.v1 import auth_pb2, auth_pb2_grpc
+from restante.runtime.address import ListenAddress
+from restante.runtime.log import get_logger
+from services.auth.admin import AdminServicer, Gate
+from services.auth.authenticator import Authenticator
+from services.auth.backends.base import Backend
+from services.auth.backends.chain import Chain
+from services.auth.backends.sql import Database, SqlBackend, database_url
+from services.auth.names import NameRules
+from services.auth.passwords.verifier import Verifier
+from services.auth.servicer import AuthServicer
+from services.auth.settings import AuthSettings
+from services.auth.throttle import Throttle
+from services.auth.token import admin_token
+
+log = get_logger(__name__)
+
+_NAMES = (
+    auth_pb2.DESCRIPTOR.services_by_name["Auth"].full_name,
+    admin_pb2.DESCRIPTOR.services_by_name["Admin"].full_name,
+)
+_OPTIONS = (
+    ("grpc.so_reuseport", 1),
+    ("grpc.max_receive_message_length", 256 * 1024),
+    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.max_connection_idle_ms", 2**31 - 1),
+)
+
+
+class AuthServer:
+    """Made and used inside one event loop."""
+
+    def __init__(self, settings: AuthSettings) -> None:
+        """Reads no file and binds nothing yet."""
+        self.settings = settings
+        self.rules = NameRules(settings.default_domain, settings.fold_case)
+        self.verifier = Verifier(
+            time_cost=settings.argon2_time,
+            memory_kib=settings.argon2_memory_kib,
+            parallelism=settings.argon2_parallelism,
+            threads=settings.verify_threads,
+            queue=settings.verify_queue,
+        )
+        self.throttle = Throttle(
+            base=settings.throttle_base_seconds,
+            cap=settings.throttle_cap_seconds,
+            patience=settings.throttle_patience_seconds,
+            forget=settings.throttle_forget_seconds,
+            pairs=settings.throttle_pairs,
+        )
+        modules = [_MODULES[name](settings) for name in settings.modules]
+        self.chain = Chain(modules, Options.parse(settings.default_options))
+        self.authenticator = Authenticator(
+            self.chain,
+            self.rules,
+            self.verifier,
+            self.throttle,
+            failure_floor=settings.failure_seconds,
+        )
+        self.tcp_port = 0
+        self._health = health.aio.HealthServicer()
+        self._server: aio.Server | None = None
+
+    async def start(self) -> None:
+        """Open the modules and serve. Raises MailError(CANNOT) where a door cannot be opened.
+
+        A module that is down does not stop the service: its logins are temporary failures.
+        """
+        try:
+            await self.chain.open()
+        except MailError as error:
+            log.warning("a module of accounts cannot be opened yet", error=error.text)
+        server = self._server = aio.server(options=_OPTIONS)
+        auth_pb2_grpc.add_AuthServicer_to_server(AuthServicer(self.authenticator), server)
+        sql = next((m for m in self.chain.modules if isinstance(m, SqlBackend)), None)
+        if sql is not None:
+            admin_pb2_grpc.add_AdminServicer_to_server(self._admin(sql), server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection(
+            (*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+        )
+        if self.settings.listen:
+            self._bind(server, self.settings.listen, None)
+        if self.settings.tcp_listen:
+            self.tcp_port = self._bind(server, self.settings.tcp_listen, self._credentials())
+        await server.start()
+        for name in ("", *_NAMES):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self, grace: float) -> None:
+        """Let calls end within `grace` seconds, then close everything."""
+        await self._health.enter_graceful_shutdown()
+        if self._server is not None:
+            await self._server.stop(grace)
+        self.verifier.close()
+        await self.chain.close()
+
+    def _admin(self, sql: SqlBackend) -> AdminServicer:
+        settings = self.settings
+        given = settings.admin_token.get_secret_value() if settings.admin_token else ""
+        return AdminServicer(
+            sql,
+            self.rules,
+            self.verifier,
+            Gate(admin_token(given, settings.run_dir / "admin.token"), settings.admin_certificates),
+            default_uid=settings.mail_uid,
+            default_gid=settings.mail_gid,
+        )
+
+    def _bind(
+        self,
+        server: aio.Server,
+        address: ListenAddress,
+        credentials: grpc.ServerCredentials | None,
+    ) -> int:
+        host = f"[{address.host}]" if ":" in address.host else address.host.replace("*", "[::]")
+        target = f"unix:{address.path}" if address.is_unix else f"{host}:{address.port}"
+        before = os.umask(0o117)
+        try:
+            if address.is_unix:
+                Path(address.path).parent.mkdir(mode=0o770, parents=True, exist_ok=True)
+            if credentials is None:
+                return server.add_insecure_port(target)
+            return server.add_secure_port(target, credentials)
+        except (RuntimeError, OSError) as error:
+            raise MailError(ErrorKind.CANNOT, f"cannot listen on {address}") from error
+        finally:
+            os.umask(before)
+
+    def _credentials(self) -> grpc.ServerCredentials | None:
+        settings = self.settings
+        if settings.grpc_certificate is None or settings.grpc_key is None:
+            if settings.grpc_client_ca is not None:
+                raise MailError(
+                    ErrorKind.CANNOT, "RESTANTE_AUTH_GRPC_CLIENT_CA needs a certificate and key"
+                )
+            return None
+        try:
+            pair = (settings.grpc_key.read_bytes(), settings.grpc_certificate.read_bytes())
+            ca = settings.grpc_client_ca.read_bytes() if settings.grpc_client_ca else None
+        except OSError as error:
+            raise MailError(ErrorKind.CANNOT, f"TLS file: {error}") from error
+        return grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)
+
+
+def _sql(settings: AuthSettings) -> Backend:
+    database = Database(database_url(settings.sql_url), threads=settings.sql_threads)
+    return SqlBackend(database, settings.mail_root)
+
+
+_MODULES: dict[str, Callable[[AuthSettings], Backend]] = {"sql": _sql}
+
+
+async def main_loop(settings: AuthSettings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set."""
+    server = AuthServer(settings)
+    await server.start()
+    await stop.wait()
+    await server.stop(settings.drain_seconds)

@@ -1,0 +1,81 @@
+"""restante.rpc.auth.v1.Auth over an Authenticator: conversion, errors as statuses, log lines."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from grpc import aio
+
+from restante.model import Account, ErrorKind, MailError
+from restante.rpc.auth.v1 import auth_pb2, auth_pb2_grpc
+from restante.rpc.convert import account_to_message
+from restante.rpc.errors import abort
+from restante.runtime.log import get_logger
+from services.auth.authenticator import Authenticator
+
+log = get_logger(__name__)
+
+Context = aio.ServicerContext[Any, Any]
+
+
+class AuthServicer(auth_pb2_grpc.AuthServicer):
+    """The gRPC face of auth."""
+
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+
+    async def Authenticate(  # noqa: N802 - gRPC's name
+        self, request: auth_pb2.AuthenticateRequest, context: Context
+    ) -> auth_pb2.AuthenticateResponse:
+        """Check a password."""
+        try:
+            account = await self._authenticator.authenticate(
+                request.user, request.password, service=request.service, peer=request.peer
+            )
+        except MailError as error:
+            log.info(
+                "login refused",
+                user=request.user,
+                service=request.service,
+                peer=request.peer,
+                tls=request.tls,
+                reason=error.kind.value,
+                detail=error.text,
+            )
+            await abort(context, error)
+        except Exception:  # noqa: BLE001 - whatever it was, it is no verdict
+            await _fault(context)
+        return auth_pb2.AuthenticateResponse(account=account_to_message(account))
+
+    async def Lookup(  # noqa: N802
+        self, request: auth_pb2.LookupRequest, context: Context
+    ) -> auth_pb2.LookupResponse:
+        """Find an account."""
+        try:
+            account = await self._authenticator.lookup(request.address)
+        except MailError as error:
+            await abort(context, error)
+        except Exception:  # noqa: BLE001 - whatever it was, it is no verdict
+            await _fault(context)
+        return auth_pb2.LookupResponse(account=account_to_message(account))
+
+    async def Enumerate(  # noqa: N802
+        self, request: auth_pb2.EnumerateRequest, context: Context
+    ) -> AsyncIterator[auth_pb2.EnumerateResponse]:
+        """Send every account."""
+        try:
+            async for account in self._accounts():
+                yield auth_pb2.EnumerateResponse(account=account_to_message(account))
+        except MailError as error:
+            await abort(context, error)
+        except Exception:  # noqa: BLE001 - whatever it was, it is no verdict
+            await _fault(context)
+
+    async def _accounts(self) -> AsyncIterator[Account]:
+        async for _, record in self._authenticator.chain.records():
+            yield record.account
+
+
+async def _fault(context: Context) -> None:
+    """Answer a fault of ours: TEMPORARY, so that it neither refuses a password nor bounces."""
+    log.exception("auth call failed")
+    await abort(context, MailError(ErrorKind.TEMPORARY, "internal fault"))
