@@ -1,9 +1,12 @@
 """STARTTLS, AUTHENTICATE, LOGIN (RFC 3501 section 6.2, RFC 4959) and ENABLE (RFC 5161)."""
 
+from base64 import b64decode
+from binascii import Error
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from restante.wire.imap.commands.command import Command
+from restante.wire.imap.cursor import BadSyntaxError, Cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +43,46 @@ class Enable(Command):
 
     name: ClassVar[str] = "ENABLE"
     capabilities: tuple[str, ...]
+
+
+def read_starttls(c: Cursor, tag: str) -> StartTls:
+    """Read nothing."""
+    c.end()
+    return StartTls(tag)
+
+
+def read_authenticate(c: Cursor, tag: str) -> Authenticate:
+    """Read a mechanism and perhaps the initial response."""
+    c.sp()
+    mechanism = c.word().decode("ascii")
+    if c.at_end():
+        return Authenticate(tag, mechanism)
+    c.sp()
+    text = c.data[c.at :].rstrip(b" ")
+    if text == b"=":
+        return Authenticate(tag, mechanism, b"")
+    try:
+        return Authenticate(tag, mechanism, b64decode(text, validate=True))
+    except Error as fault:
+        raise BadSyntaxError("the initial response is not base64") from fault
+
+
+def read_login(c: Cursor, tag: str) -> Login:
+    """Read user and password."""
+    c.sp()
+    user = c.astring()
+    c.sp()
+    password = c.astring()
+    c.end()
+    return Login(tag, user, password)
+
+
+def read_enable(c: Cursor, tag: str) -> Enable:
+    """Read one capability name or more."""
+    names: list[str] = []
+    while not c.at_end():
+        c.sp()
+        names.append(c.word().decode("ascii"))
+    if not names:
+        raise BadSyntaxError("argument missing")
+    return Enable(tag, tuple(names))

@@ -4,13 +4,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from restante.wire.imap.commands.command import Command
-from restante.wire.imap.fetch_items import FetchItems
+from restante.wire.imap.cursor import BadSyntaxError, Cursor
+from restante.wire.imap.fetch_items import FetchAtt, FetchItems, read_items
 from restante.wire.imap.sequence_set import SequenceSet
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch(Command):
-    """FETCH or UID FETCH. For UID FETCH, `items.mask` contains UID whether asked or not."""
+    """FETCH or UID FETCH. `items.mask` contains what is implied: UID for UID FETCH, MODSEQ
+    for CHANGEDSINCE.
+    """
 
     name: ClassVar[str] = "FETCH"
     uid: bool
@@ -18,3 +21,47 @@ class Fetch(Command):
     items: FetchItems
     changed_since: int | None = None
     vanished: bool = False
+
+
+def read_fetch(c: Cursor, tag: str) -> Fetch:
+    """Read the arguments of FETCH."""
+    return _fetch(c, tag, uid=False)
+
+
+def read_uid_fetch(c: Cursor, tag: str) -> Fetch:
+    """Read the arguments of UID FETCH."""
+    return _fetch(c, tag, uid=True)
+
+
+def _fetch(c: Cursor, tag: str, *, uid: bool) -> Fetch:
+    c.sp()
+    messages = c.sequence_set()
+    c.sp()
+    items = read_items(c)
+    changed_since: int | None = None
+    vanished = False
+    if not c.at_end():
+        c.sp()
+        c.open()
+        over = False
+        while not over:
+            name = c.word()
+            if name == b"CHANGEDSINCE":
+                c.sp()
+                changed_since = c.number()
+            elif name == b"VANISHED":
+                vanished = True
+            else:
+                raise BadSyntaxError("unknown modifier")
+            over = c.close()
+        c.end()
+    if vanished and (not uid or changed_since is None):
+        raise BadSyntaxError("VANISHED needs UID FETCH and CHANGEDSINCE")
+    mask = items.mask
+    if uid:
+        mask |= FetchAtt.UID
+    if changed_since is not None:
+        mask |= FetchAtt.MODSEQ
+    if mask != items.mask:
+        items = FetchItems(mask, items.sections)
+    return Fetch(tag, uid, messages, items, changed_since, vanished)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from restante.wire.imap.commands.command import Command
+from restante.wire.imap.cursor import BadSyntaxError, Cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +50,56 @@ class Unsubscribe(Command):
 
     name: ClassVar[str] = "UNSUBSCRIBE"
     mailbox: bytes
+
+
+def read_create(c: Cursor, tag: str) -> Create:
+    """Read a mailbox name and perhaps its special use."""
+    c.sp()
+    mailbox = c.astring()
+    uses: list[str] = []
+    if not c.at_end():
+        c.sp()
+        c.open()
+        if c.word() != b"USE":
+            raise BadSyntaxError("unknown parameter")
+        c.sp()
+        c.open()
+        over = c.empty()
+        while not over:
+            if not c.take(b"\\"):
+                raise BadSyntaxError("special use expected")
+            uses.append("\\" + c.atom().decode("ascii"))
+            over = c.close()
+        if not c.close():
+            raise BadSyntaxError('")" expected')
+        c.end()
+    return Create(tag, mailbox, tuple(uses))
+
+
+def read_delete(c: Cursor, tag: str) -> Delete:
+    """Read a mailbox name."""
+    return Delete(tag, _one(c))
+
+
+def read_rename(c: Cursor, tag: str) -> Rename:
+    """Read two mailbox names."""
+    c.sp()
+    source = c.astring()
+    return Rename(tag, source, _one(c))
+
+
+def read_subscribe(c: Cursor, tag: str) -> Subscribe:
+    """Read a mailbox name."""
+    return Subscribe(tag, _one(c))
+
+
+def read_unsubscribe(c: Cursor, tag: str) -> Unsubscribe:
+    """Read a mailbox name."""
+    return Unsubscribe(tag, _one(c))
+
+
+def _one(c: Cursor) -> bytes:
+    c.sp()
+    mailbox = c.astring()
+    c.end()
+    return mailbox

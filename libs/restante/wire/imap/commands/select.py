@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from restante.wire.imap.commands.command import Command
-from restante.wire.imap.sequence_set import SequenceSet
+from restante.wire.imap.cursor import BadSyntaxError, Cursor
+from restante.wire.imap.sequence_set import STAR, SequenceSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +49,84 @@ class Unselect(Command):
     """UNSELECT: deselects without expunging."""
 
     name: ClassVar[str] = "UNSELECT"
+
+
+def read_select(c: Cursor, tag: str) -> Select:
+    """Read a mailbox name and perhaps parameters."""
+    return _select(c, tag, examine=False)
+
+
+def read_examine(c: Cursor, tag: str) -> Select:
+    """Read what SELECT reads."""
+    return _select(c, tag, examine=True)
+
+
+def read_check(c: Cursor, tag: str) -> Check:
+    """Read nothing."""
+    c.end()
+    return Check(tag)
+
+
+def read_close(c: Cursor, tag: str) -> Close:
+    """Read nothing."""
+    c.end()
+    return Close(tag)
+
+
+def read_unselect(c: Cursor, tag: str) -> Unselect:
+    """Read nothing."""
+    c.end()
+    return Unselect(tag)
+
+
+def _select(c: Cursor, tag: str, *, examine: bool) -> Select:
+    c.sp()
+    mailbox = c.astring()
+    condstore = False
+    qresync: Qresync | None = None
+    if not c.at_end():
+        c.sp()
+        c.open()
+        over = False
+        while not over:
+            name = c.word()
+            if name == b"CONDSTORE":
+                condstore = True
+            elif name == b"QRESYNC" and qresync is None:
+                c.sp()
+                qresync = _qresync(c)
+            else:
+                raise BadSyntaxError("unknown parameter")
+            over = c.close()
+        c.end()
+    return Select(tag, mailbox, examine, condstore, qresync)
+
+
+def _qresync(c: Cursor) -> Qresync:
+    c.open()
+    uidvalidity = c.number((1 << 32) - 1)
+    c.sp()
+    modseq = c.number()
+    known: SequenceSet | None = None
+    pair: tuple[SequenceSet | None, SequenceSet | None] = (None, None)
+    over = c.close()
+    if not over and not c.sees(b"("):
+        known = _plain_set(c)
+        over = c.close()
+    if not over:
+        c.open()
+        sequence = _plain_set(c)
+        c.sp()
+        pair = (sequence, _plain_set(c))
+        if not (c.close() and c.close()):
+            raise BadSyntaxError('")" expected')
+    if not uidvalidity or not modseq:
+        raise BadSyntaxError("number is too small")
+    return Qresync(uidvalidity, modseq, known, *pair)
+
+
+def _plain_set(c: Cursor) -> SequenceSet:
+    numbers = c.sequence_set()
+    if numbers.saved or numbers.intervals[-1][1] >= STAR:
+        raise BadSyntaxError("bad sequence set")
+    return numbers

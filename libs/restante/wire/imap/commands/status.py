@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from enum import IntFlag
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from restante.wire.imap.commands.command import Command
+from restante.wire.imap.cursor import BadSyntaxError, Cursor
 
 
 class StatusItem(IntFlag):
@@ -27,3 +28,29 @@ class Status(Command):
     name: ClassVar[str] = "STATUS"
     mailbox: bytes
     items: StatusItem
+
+
+_ITEMS: Final = {item.name.encode(): item for item in StatusItem if item.name}
+
+
+def read_status(c: Cursor, tag: str) -> Status:
+    """Read a mailbox name and the items."""
+    c.sp()
+    mailbox = c.astring()
+    c.sp()
+    items = read_items(c)
+    c.end()
+    return Status(tag, mailbox, items)
+
+
+def read_items(c: Cursor) -> StatusItem:
+    """Read `(MESSAGES UNSEEN ...)`."""
+    c.open()
+    mask = StatusItem(0)
+    while True:
+        item = _ITEMS.get(c.word())
+        if item is None:
+            raise BadSyntaxError("unknown status item")
+        mask |= item
+        if c.close():
+            return mask
