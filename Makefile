@@ -61,6 +61,18 @@ format: $(VENV)/.dev ## rewrite with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: faults
+faults: $(VENV)/.dev ## kill -9 of every service under load, 1,000 times, and other long fault runs
+	$(BIN)/pytest -m campaign tests/faults -s -v
+
+.PHONY: fuzz
+fuzz: $(VENV)/.dev ## the parsers against generated and mutated input, for minutes
+	$(BIN)/pytest -m campaign tests/fuzz -s -v
+
+.PHONY: bench
+bench: $(VENV)/.dev ## speed against Debian's Dovecot and Courier, interleaved in one run (as root)
+	$(BIN)/python -m tests.bench $(BENCH)
+
 PROTOS := $(shell find proto -name '*.proto' 2>/dev/null)
 .PHONY: proto
 proto: $(VENV)/.dev ## generate libs/restante/rpc/*/v1 from proto/
