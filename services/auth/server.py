@@ -5,8 +5,8 @@ with TLS where a certificate is set, and mTLS where a CA for clients is. Both se
 health and reflection; Admin asks for a token or a named certificate at either.
 """
 
-import asyncio
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,6 +138,7 @@ class AuthServer:
         try:
             if address.is_unix:
                 Path(address.path).parent.mkdir(mode=0o770, parents=True, exist_ok=True)
+                _check_unused(address)
             if credentials is None:
                 return server.add_insecure_port(target)
             return server.add_secure_port(target, credentials)
@@ -162,17 +163,20 @@ class AuthServer:
         return grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)
 
 
+def _check_unused(address: ListenAddress) -> None:
+    """Raise MailError(CANNOT) where somebody answers there: gRPC would take the socket away."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(address.path)
+        except OSError:
+            return
+    raise MailError(ErrorKind.CANNOT, f"cannot listen on {address}: it is already in use")
+
+
 def _sql(settings: AuthSettings) -> Backend:
     database = Database(database_url(settings.sql_url), threads=settings.sql_threads)
     return SqlBackend(database, settings.mail_root)
 
 
 _MODULES: dict[str, Callable[[AuthSettings], Backend]] = {"sql": _sql}
-
-
-async def main_loop(settings: AuthSettings, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set."""
-    server = AuthServer(settings)
-    await server.start()
-    await stop.wait()
-    await server.stop(settings.drain_seconds)

@@ -1,0 +1,289 @@
+"""A blocking client of restante.rpc.admin.v1.Admin, for the command line and for scripts.
+
+Errors are MailError as everywhere; an auth service that cannot be reached is TEMPORARY.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Protocol, Self, TypeVar
+
+import grpc
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from restante.model import ErrorKind, MailError
+from restante.rpc.admin.v1 import admin_pb2 as pb
+from restante.rpc.admin.v1 import admin_pb2_grpc
+from restante.rpc.channel import CHANNEL_OPTIONS, ClientTls
+from restante.rpc.errors import error_of
+
+TOKEN_FILE: Final = "admin.token"  # noqa: S105 - a file's name
+
+_PAGE: Final = 500
+_R = TypeVar("_R")
+
+
+@dataclass(frozen=True, slots=True)
+class DomainInfo:
+    """A domain of the SQL module. Times are unix seconds."""
+
+    name: str
+    default_quota: str
+    default_options: str
+    accounts: int
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountInfo:
+    """An account of the SQL module as it is stored: without its domain's defaults."""
+
+    address: str
+    uid: int
+    gid: int
+    home: Path
+    maildir: Path
+    name: str
+    quota: str
+    options: str
+    disabled: bool
+    has_password: bool
+    password_scheme: str
+    created: int
+    updated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What removing an account did, or would do."""
+
+    home: Path
+    home_exists: bool  # before
+    purged: bool
+
+
+def read_token(run_dir: Path, environ: Mapping[str, str] = os.environ) -> str:
+    """Return RESTANTE_ADMIN_TOKEN, the content of RESTANTE_ADMIN_TOKEN_FILE, or the token
+    that the auth service keeps in `run_dir`. Raises MailError(PERMISSION | TEMPORARY).
+    """
+    given = environ.get("RESTANTE_ADMIN_TOKEN", "")
+    if given:
+        return given
+    path = Path(environ.get("RESTANTE_ADMIN_TOKEN_FILE") or run_dir / TOKEN_FILE)
+    try:
+        return path.read_text("ascii").strip()
+    except FileNotFoundError:
+        text = f"no admin token at {path}: is Restante running, and is RESTANTE_DATA right?"
+        raise MailError(ErrorKind.TEMPORARY, text) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a token"
+        raise MailError(ErrorKind.PERMISSION, f"admin token {path}: {reason}") from None
+
+
+class AdminClient:
+    """One channel to the auth service; close it, or use it in a with statement."""
+
+    def __init__(
+        self, target: str, token: str, *, tls: ClientTls | None = None, deadline: float = 10.0
+    ) -> None:
+        """`target` is "unix:/path" or "host:port"; `deadline` in seconds bounds each call."""
+        self._deadline = deadline
+        self._metadata = (("authorization", f"Bearer {token}"),)
+        if tls is None:
+            self._channel = grpc.insecure_channel(target, CHANNEL_OPTIONS)
+        else:
+            self._channel = grpc.secure_channel(
+                target, tls.credentials(), (*CHANNEL_OPTIONS, *tls.options())
+            )
+        self._stub = admin_pb2_grpc.AdminStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._channel.close()
+
+    def create_domain(
+        self, name: str, *, default_quota: str = "", default_options: str = ""
+    ) -> DomainInfo:
+        """Add a domain. Raises MailError(ALREADY_EXISTS | BAD_REQUEST)."""
+        domain = pb.Domain(name=name, default_quota=default_quota, default_options=default_options)
+        return _domain(self._call(self._stub.CreateDomain, pb.CreateDomainRequest(domain=domain)))
+
+    def get_domain(self, name: str) -> DomainInfo:
+        """Describe a domain. Raises MailError(NOT_FOUND)."""
+        return _domain(self._call(self._stub.GetDomain, pb.GetDomainRequest(name=name)))
+
+    def domains(self) -> Iterator[DomainInfo]:
+        """Yield all domains by name."""
+        token = ""
+        while True:
+            page = self._call(
+                self._stub.ListDomains, pb.ListDomainsRequest(page_size=_PAGE, page_token=token)
+            )
+            yield from map(_domain, page.domains)
+            token = page.next_page_token
+            if not token:
+                return
+
+    def update_domain(self, name: str, **fields: Any) -> DomainInfo:
+        """Change default_quota or default_options. Raises MailError(NOT_FOUND | BAD_REQUEST)."""
+        request = pb.UpdateDomainRequest(
+            domain=pb.Domain(name=name, **fields), update_mask=FieldMask(paths=list(fields))
+        )
+        return _domain(self._call(self._stub.UpdateDomain, request))
+
+    def delete_domain(self, name: str, *, dry_run: bool = False) -> None:
+        """Remove a domain without accounts. Raises MailError(NOT_FOUND | IN_USE)."""
+        self._call(self._stub.DeleteDomain, pb.DeleteDomainRequest(name=name, dry_run=dry_run))
+
+    def create_account(
+        self,
+        address: str,
+        password: str | None = None,
+        *,
+        password_hash: str = "",
+        uid: int = 0,
+        gid: int = 0,
+        name: str = "",
+        quota: str = "",
+        options: str = "",
+        disabled: bool = False,
+    ) -> AccountInfo:
+        """Add an account; uid and gid 0 take the server's defaults.
+
+        Raises MailError(ALREADY_EXISTS | NOT_FOUND (its domain) | BAD_REQUEST).
+        """
+        request = pb.CreateAccountRequest(
+            account=pb.Account(
+                address=address,
+                uid=uid,
+                gid=gid,
+                name=name,
+                quota=quota,
+                options=options,
+                disabled=disabled,
+            ),
+            password=_bytes(password or ""),
+            password_hash=password_hash,
+        )
+        return _account(self._call(self._stub.CreateAccount, request))
+
+    def get_account(self, address: str) -> AccountInfo:
+        """Describe an account. Raises MailError(NO_SUCH_USER)."""
+        return _account(self._call(self._stub.GetAccount, pb.GetAccountRequest(address=address)))
+
+    def accounts(self, domain: str = "") -> Iterator[AccountInfo]:
+        """Yield the accounts of a domain, or all, by address. Raises MailError(NOT_FOUND)."""
+        token = ""
+        while True:
+            request = pb.ListAccountsRequest(domain=domain, page_size=_PAGE, page_token=token)
+            page = self._call(self._stub.ListAccounts, request)
+            yield from map(_account, page.accounts)
+            token = page.next_page_token
+            if not token:
+                return
+
+    def update_account(self, address: str, **fields: Any) -> AccountInfo:
+        """Change uid, gid, name, quota, options or disabled.
+
+        Raises MailError(NO_SUCH_USER | BAD_REQUEST).
+        """
+        request = pb.UpdateAccountRequest(
+            account=pb.Account(address=address, **fields),
+            update_mask=FieldMask(paths=list(fields)),
+        )
+        return _account(self._call(self._stub.UpdateAccount, request))
+
+    def delete_account(
+        self, address: str, *, purge_mail: bool = False, dry_run: bool = False
+    ) -> Removal:
+        """Remove an account. Its mail stays on disk unless `purge_mail`.
+
+        Raises MailError(NO_SUCH_USER | CANNOT).
+        """
+        request = pb.DeleteAccountRequest(address=address, purge_mail=purge_mail, dry_run=dry_run)
+        answer = self._call(self._stub.DeleteAccount, request)
+        return Removal(Path(answer.home), answer.home_exists, answer.purged)
+
+    def set_password(self, address: str, password: str) -> None:
+        """Set a password. Raises MailError(NO_SUCH_USER | BAD_REQUEST)."""
+        request = pb.SetPasswordRequest(address=address, password=_bytes(password))
+        self._call(self._stub.SetPassword, request)
+
+    def set_password_hash(self, address: str, password_hash: str) -> None:
+        """Store a hash as it is; "" means that no password fits any more."""
+        request = pb.SetPasswordRequest(
+            address=address, password_hash=password_hash, clear=not password_hash
+        )
+        self._call(self._stub.SetPassword, request)
+
+    def _call(self, method: Callable[..., _R], request: object) -> _R:
+        try:
+            return method(
+                request, timeout=self._deadline, metadata=self._metadata, wait_for_ready=False
+            )
+        except grpc.RpcError as error:
+            raise _mail_error(error) from None
+
+
+class _Call(Protocol):
+    """What grpc.RpcError is at run time: it is also the call."""
+
+    def code(self) -> grpc.StatusCode: ...
+    def details(self) -> str | None: ...
+    def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...] | None: ...
+
+
+def _mail_error(error: Any) -> MailError:
+    call: _Call = error
+    ours = error_of(call.trailing_metadata(), call.details())
+    if ours is not None:
+        return ours
+    if call.code() is grpc.StatusCode.UNIMPLEMENTED:
+        text = "the auth service has no accounts to administrate (RESTANTE_AUTH_MODULES lacks sql)"
+        return MailError(ErrorKind.CANNOT, text)
+    return MailError(ErrorKind.TEMPORARY, "the auth service cannot be reached")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _domain(message: pb.Domain) -> DomainInfo:
+    return DomainInfo(
+        message.name,
+        message.default_quota,
+        message.default_options,
+        message.accounts,
+        message.created.seconds,
+    )
+
+
+def _account(message: pb.Account) -> AccountInfo:
+    return AccountInfo(
+        address=message.address,
+        uid=message.uid,
+        gid=message.gid,
+        home=Path(message.home),
+        maildir=Path(message.maildir),
+        name=message.name,
+        quota=message.quota,
+        options=message.options,
+        disabled=message.disabled,
+        has_password=message.has_password,
+        password_scheme=message.password_scheme,
+        created=message.created.seconds,
+        updated=message.updated.seconds,
+    )
