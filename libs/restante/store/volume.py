@@ -1,6 +1,6 @@
 """The sentinel of the mail volume (rule 9): an unmounted mount point must never take mail.
 
-`restante volume` creates it once, on the mounted volume. Services check it before they start,
+`restante volume init` creates it once, on the mounted volume. Services check it before they start,
 and a new Maildir is only made where it is seen.
 """
 
@@ -21,7 +21,7 @@ def check_volume(mail_root: Path) -> None:
         raise MailError(
             ErrorKind.TEMPORARY,
             f"no {SENTINEL} in {mail_root} ({error.strerror}): "
-            "is the mail volume mounted? A new volume is made by `restante volume create`",
+            "is the mail volume mounted? A new volume is made by `restante volume init`",
         ) from error
 
 

@@ -1,0 +1,36 @@
+"""The few settings that the command line needs, read without the cost of loading pydantic.
+
+The rules are those of settings.py; tests/unit/runtime holds both against each other.
+"""
+
+import os
+from pathlib import Path
+
+
+def data_dir() -> Path:
+    """Return RESTANTE_DATA, by default ./var, as an absolute path."""
+    return _path("RESTANTE_DATA", Path("var"))
+
+
+def run_dir() -> Path:
+    """Return the directory of sockets, tokens and run files."""
+    return data_dir() / "run"
+
+
+def mail_root() -> Path:
+    """Return RESTANTE_MAIL_ROOT, by default the data directory's mail/."""
+    return _path("RESTANTE_MAIL_ROOT", data_dir() / "mail")
+
+
+def certificate_files() -> tuple[Path, Path]:
+    """Return the paths of certificate and key: RESTANTE_TLS_CERTIFICATE and RESTANTE_TLS_KEY."""
+    tls = data_dir() / "tls"
+    return (
+        _path("RESTANTE_TLS_CERTIFICATE", tls / "cert.pem"),
+        _path("RESTANTE_TLS_KEY", tls / "key.pem"),
+    )
+
+
+def _path(variable: str, default: Path) -> Path:
+    text = os.environ.get(variable) or str(default)
+    return Path(os.path.abspath(os.path.expanduser(text)))

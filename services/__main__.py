@@ -1,0 +1,56 @@
+"""The entry point of everything: `restante ...`, and `python -m services NAME` in containers.
+
+Starting a service takes the short way past the command line's libraries, because the supervisor
+and containers do it often; everything else is in restante.cli.
+"""
+
+import importlib
+import sys
+from typing import Annotated, Final
+
+SERVICES: Final = {
+    "auth": "services.auth.main",
+    "delivery": "services.delivery.main",
+    "pop3": "services.pop3.main",
+    "imap": "services.imap.main",
+    "webmail": "services.webmail.main",
+}
+"""Each module has `main() -> int`, the whole life of the service. In the order of starting."""
+
+
+def serve(name: str) -> int:
+    """Run a service until it is told to end; return its exit code."""
+    return int(importlib.import_module(SERVICES[name]).main())
+
+
+def main() -> int:
+    """Run what the command line asks for; return the exit code."""
+    words = sys.argv[1:]
+    if words[:1] == ["serve"] and len(words) == 2:
+        words = words[1:]
+    if len(words) == 1 and words[0] in SERVICES:
+        return serve(words[0])
+    return _command_line()
+
+
+def _command_line() -> int:
+    import typer  # noqa: PLC0415 - the short way above does without
+
+    from restante.cli.main import app  # noqa: PLC0415
+
+    @app.command("serve")
+    def serve_command(
+        name: Annotated[str, typer.Argument(help=" | ".join(SERVICES))],
+    ) -> None:
+        """Run one service in the foreground, as a container does."""
+        if name not in SERVICES:
+            sys.stderr.write(f"restante: no service {name!r}; one of: {', '.join(SERVICES)}\n")
+            raise typer.Exit(2)
+        raise typer.Exit(serve(name))
+
+    app(prog_name="restante")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
