@@ -70,6 +70,7 @@ class _Scanner:
         self.angle: list[bytes] | None = None  # tokens inside <>
         self.name: bytes | None = None  # the phrase that stood before <
         self.comment: bytes | None = None
+        self.closed = False  # the domain is complete
         self.space = False
 
     def run(self) -> list[Mailbox]:
@@ -95,7 +96,7 @@ class _Scanner:
         return self.found
 
     def take(self, text: bytes, quoted: bytes | None) -> None:
-        if self.angle is not None and self.name is not None:
+        if self.angle is not None:
             self._take_angle(text, quoted)
         elif text == b",":
             self.flush()
@@ -107,14 +108,22 @@ class _Scanner:
         elif text == b"<":
             phrase = self._phrase()
             if self.domain is not None:
-                phrase += b"@" + b"".join(self.domain)
+                phrase = b"%b%b@%b" % (
+                    self.name + b" " if self.name else b"",
+                    phrase,
+                    b"".join(self.domain),
+                )
             self.name, self.angle, self.domain, self.words = phrase, [], None, []
         elif text == b":" and self.domain is None and not self.in_group:
             self.found.append(Mailbox(None, None, self._phrase(), None))
             self.in_group = True
             self.reset()
-        elif text == b"@" and self.domain is None and self.angle is None:
-            self.domain = []
+        elif text == b"@":
+            # A second @ ends what can be trusted: its rest belongs to nobody.
+            self.closed = self.domain is not None
+            if self.domain is None:
+                self._split_name()
+                self.domain = []
         elif text in (b">", b")", b"]", b"\\"):
             pass
         else:
@@ -124,15 +133,24 @@ class _Scanner:
     def _word(self, word: bytes) -> None:
         if self.domain is not None:
             # Words after "a@b c" are a forgotten comma or comment: they do not join the host.
-            if not (self.space and self.domain) or word.startswith(b"."):
+            loose = self.space and self.domain and not self.domain[-1].endswith(b".")
+            if not self.closed and (not loose or word.startswith(b".")):
                 self.domain.append(word)
         elif self.space and self.words:
             self.words += (b" ", word)
         else:
             self.words.append(word)
 
+    def _split_name(self) -> None:
+        """Take the words before the last one as the name: "Ann Example ann@example.org"."""
+        if b" " in self.words and not any(w in (b".",) or w[:1] == b"." for w in self.words):
+            gap = len(self.words) - 1 - self.words[::-1].index(b" ")
+            self.name = b"".join(self.words[:gap])
+            self.words = self.words[gap + 1 :]
+
     def _take_angle(self, text: bytes, quoted: bytes | None) -> None:
-        assert self.angle is not None  # noqa: S101 - the caller's condition, for the type checker
+        if self.angle is None:
+            return
         if text == b">" or (text == b"," and not (self.angle and self.angle[0] == b"@")):
             self.emit(self._from_angle())
             closed = text == b">"
@@ -175,8 +193,11 @@ class _Scanner:
         if self.angle is not None:
             self.emit(self._from_angle())
         elif self.domain is not None:
-            local = self._phrase().replace(b" ", b"")
-            self.emit(Mailbox(self.comment or None, None, local, b"".join(self.domain)))
+            local = b"".join([word for word in self.words if word != b" "])
+            name = self.name or self.comment or None
+            self.emit(Mailbox(name, None, local, b"".join(self.domain)))
+        elif b" " in self.words:
+            self.emit(Mailbox(self._phrase(), None, b"", b""))
         elif self.words:
             self.emit(Mailbox(self.comment or None, None, self._phrase(), b""))
         self.reset()

@@ -55,7 +55,9 @@ def _content_type(value: bytes) -> tuple[bytes, bytes, Params]:
     major, _, minor = token.partition(b"/")
     major, minor = major.strip(), minor.strip()
     if not (_TOKEN.fullmatch(major) and _TOKEN.fullmatch(minor)):
-        return b"text", b"plain", params or _US_ASCII  # RFC 2045 section 5.2
+        major, minor = b"text", b"plain"  # RFC 2045 section 5.2
+    if major == b"text" and not any(name == b"charset" for name, _ in params):
+        params += _US_ASCII  # the default is said aloud, as other servers do
     return major, minor, params
 
 
@@ -178,8 +180,8 @@ class _Parser:
 
 @lru_cache(maxsize=128)
 def _encoding(value: bytes) -> bytes:
-    hit = _TOKEN.match(value)
-    return hit.group().lower() if hit else b"7bit"
+    token = value.partition(b";")[0].strip()
+    return token.lower() if _TOKEN.fullmatch(token) else b"7bit"
 
 
 def _languages(value: bytes | None) -> tuple[bytes, ...]:
