@@ -100,7 +100,7 @@ def delete_domain(connection: Connection, name: str, *, dry_run: bool) -> None:
     """Remove a domain that has no accounts."""
     row = get_domain(connection, name)
     if row["accounts"]:
-        raise MailError(ErrorKind.IN_USE, f"domain {name} has {row['accounts']} accounts")
+        raise MailError(ErrorKind.IN_USE, f"domain {name} still has accounts: {row['accounts']}")
     if dry_run:
         return
     try:

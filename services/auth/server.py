@@ -25,6 +25,7 @@ from services.auth.authenticator import Authenticator
 from services.auth.backends.base import Backend
 from services.auth.backends.chain import Chain
 from services.auth.backends.sql import Database, SqlBackend, database_url
+from services.auth.backends.userdb import UserdbBackend
 from services.auth.names import NameRules
 from services.auth.passwords.verifier import Verifier
 from services.auth.servicer import AuthServicer
@@ -179,4 +180,12 @@ def _sql(settings: AuthSettings) -> Backend:
     return SqlBackend(database, settings.mail_root)
 
 
-_MODULES: dict[str, Callable[[AuthSettings], Backend]] = {"sql": _sql}
+def _userdb(settings: AuthSettings) -> Backend:
+    return UserdbBackend(
+        settings.userdb,
+        default_domain=settings.default_domain,
+        fold_case=settings.fold_case,
+    )
+
+
+_MODULES: dict[str, Callable[[AuthSettings], Backend]] = {"sql": _sql, "userdb": _userdb}

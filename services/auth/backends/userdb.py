@@ -1,0 +1,202 @@
+"""Accounts in Courier's userdb text files, read as they stand (makeuserdb is not needed).
+
+Format: `name<TAB>field=value|field=value`; "#" lines and blank lines are skipped. Required
+fields: home, uid, gid. The path may be a directory, read recursively without dotfiles. A file or
+directory with any permission for group or others, or a symlink, is refused: it holds passwords.
+
+Passwords: `<service>pw` of the service asked for, else `systempw`.
+
+Invariants: the files are looked at (stat) before every answer and read again when anything
+changed. A file whose time is so young that it may have changed again within the clock's tick is
+read again next time. Whatever cannot be read is TEMPORARY: the whole module for a file, one
+login for a bad line. No account is "unknown" because somebody mistyped its line.
+"""
+
+import asyncio
+import os
+import stat
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from restante.model import Account, ErrorKind, MailError, Options, Quota
+from restante.runtime.log import get_logger
+from services.auth.backends.base import Record
+from services.auth.names import Login
+
+log = get_logger(__name__)
+
+_YOUNG_NS: Final = 2_000_000_000
+_MAX_ID: Final = 2**32 - 2
+
+Signature = tuple[tuple[str, int, int, int, int], ...]  # path, inode, size, mtime, ctime
+
+
+@dataclass(slots=True)
+class _Table:
+    signature: Signature = ()
+    trusted: bool = False
+    records: dict[str, Record] = field(default_factory=dict)
+    bad: set[str] = field(default_factory=set)  # names whose line cannot be understood
+
+
+class UserdbBackend:
+    """The accounts of a userdb file or directory."""
+
+    name = "userdb"
+
+    def __init__(self, path: Path, *, default_domain: str = "", fold_case: bool = True) -> None:
+        """Names without a domain belong to `default_domain`."""
+        self._path = path
+        self._default_domain, self._fold = default_domain, fold_case
+        self._table = _Table()
+        self._lock = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Read the files."""
+        await self._fresh()
+
+    async def find(self, login: Login) -> Record | None:
+        """Return the account of a login. Raises MailError(TEMPORARY)."""
+        table = await self._fresh()
+        if login.address in table.bad:
+            raise MailError(ErrorKind.TEMPORARY, "the account's line in userdb cannot be read")
+        return table.records.get(login.address)
+
+    async def records(self) -> AsyncIterator[Record]:
+        """Yield every account. Raises MailError(TEMPORARY), also for a bad line, at the end."""
+        table = await self._fresh()
+        for record in table.records.values():
+            yield record
+        if table.bad:
+            raise MailError(ErrorKind.TEMPORARY, "some lines of userdb cannot be read")
+
+    async def set_password(self, login: Login, stored: str) -> bool:
+        """Never: the files belong to the administrator."""
+        return False
+
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
+    async def _fresh(self) -> _Table:
+        """Return the table as the files are now; the file system is only touched on a thread."""
+        async with self._lock:
+            self._table = await asyncio.to_thread(self._current, self._table)
+            return self._table
+
+    def _current(self, table: _Table) -> _Table:
+        """Return `table`, or a new one where the files have changed."""
+        try:
+            files = [self._path] if not self._path.is_dir() else list(_walk(self._path))
+            seen = _signature(self._path, files)
+            if table.trusted and seen == table.signature:
+                return table
+            return self._read(files, seen)
+        except OSError as error:
+            log.warning("userdb cannot be read", path=str(error.filename), reason=error.strerror)
+            raise MailError(ErrorKind.TEMPORARY, "userdb cannot be read") from error
+
+    def _read(self, files: list[Path], seen: Signature) -> _Table:
+        youngest = max((entry[3] for entry in seen), default=0)
+        table = _Table(seen, time.time_ns() - youngest > _YOUNG_NS)
+        for path in files:
+            text = _contents(path)
+            for number, line in enumerate(text.split("\n"), 1):
+                if line.strip() and not line.startswith("#"):
+                    self._add(table, line, f"{path}:{number}")
+        return table
+
+    def _add(self, table: _Table, line: str, where: str) -> None:
+        name, _, rest = line.partition("\t")
+        address = self._address(name.strip())
+        if address in table.records or address in table.bad:
+            log.warning("userdb names an account twice; the first counts", where=where)
+            return
+        try:
+            table.records[address] = _record(address, rest)
+        except (MailError, ValueError, KeyError) as error:
+            log.warning("userdb has a bad line", where=where, reason=str(error))
+            table.bad.add(address)
+
+    def _address(self, name: str) -> str:
+        local, at, domain = name.rpartition("@")
+        if not at:
+            local, domain = name, self._default_domain
+        local = local.lower() if self._fold else local
+        return f"{local}@{domain.lower()}" if domain else local
+
+
+def _record(address: str, text: str) -> Record:
+    """Return the record of a line's fields. Raises KeyError, ValueError or MailError."""
+    fields: dict[str, str] = {}
+    for piece in text.strip("\r").split("|"):
+        key, _, value = piece.partition("=")
+        if key.strip():
+            fields.setdefault(key.strip(), value)
+    home = Path(fields["home"])
+    if not home.is_absolute():
+        raise ValueError("home is not absolute")
+    account = Account(
+        address=address,
+        uid=_number(fields["uid"]),
+        gid=_number(fields["gid"]),
+        home=home,
+        maildir=home / (fields.get("mail") or "Maildir"),
+        name=fields.get("gecos", "").partition(",")[0],
+        quota=Quota.parse(fields.get("quota", "")),
+        options=Options.parse(fields.get("options", "")),
+    )
+    own = {
+        key[:-2]: value
+        for key, value in fields.items()
+        if key.endswith("pw") and key != "systempw" and "hmac-" not in key
+    }
+    return Record(account, fields.get("systempw", ""), own)
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= _MAX_ID):
+        raise ValueError(f"not an id: {text!r}")
+    return int(text)
+
+
+def _walk(top: Path) -> list[Path]:
+    """Return the files below `top` in order, without dotfiles; symlinks are refused later."""
+    found = []
+    for folder, folders, names in os.walk(top, onerror=_raise):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
+    return found
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _signature(top: Path, files: list[Path]) -> Signature:
+    """Return what changes when any of the files does; checks permissions. Raises OSError."""
+    out = []
+    for path in dict.fromkeys((top, *{file.parent for file in files if file != top}, *files)):
+        info = os.lstat(path)
+        _check_private(path, info)
+        out.append((str(path), info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns))
+    return tuple(sorted(out))
+
+
+def _check_private(path: Path, info: os.stat_result) -> None:
+    if stat.S_ISLNK(info.st_mode):
+        raise PermissionError(1, "is a symlink", str(path))
+    if not (stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode)):
+        raise PermissionError(1, "is not a file", str(path))
+    if info.st_mode & 0o077:
+        raise PermissionError(1, "group or others may access it", str(path))
+
+
+def _contents(path: Path) -> str:
+    """Read a file that did not become a symlink or public meanwhile."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        _check_private(path, os.fstat(handle))
+        return file.read().decode("utf-8", "surrogateescape")
