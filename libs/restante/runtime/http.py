@@ -1,0 +1,64 @@
+"""HTTP servers of a worker: uvicorn on a socket of ours, without its own signals and logs."""
+
+import asyncio
+from typing import Any
+
+import uvicorn
+
+from restante.runtime import sockets
+from restante.runtime.address import ListenAddress
+
+
+class HttpServer:
+    """Serves an ASGI application on one address until drain()."""
+
+    def __init__(
+        self,
+        app: Any,
+        address: ListenAddress,
+        *,
+        drain_seconds: float,
+        max_connections: int | None = None,
+        trusted_proxies: tuple[str, ...] = (),
+    ) -> None:
+        """`trusted_proxies` are addresses whose X-Forwarded-For and -Proto are believed."""
+        self._address = address
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                loop="none",
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                date_header=True,
+                proxy_headers=bool(trusted_proxies),
+                forwarded_allow_ips=list(trusted_proxies),
+                limit_concurrency=max_connections,
+                timeout_keep_alive=30,
+                timeout_graceful_shutdown=max(1, int(drain_seconds)),
+            )
+        )
+        self._ticks: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Bind and serve. Raises MailError(CANNOT) when the address cannot be bound."""
+        sock = sockets.bind(self._address)
+        config = self._server.config
+        config.load()
+        self._server.lifespan = config.lifespan_class(config)
+        await self._server.startup(sockets=[sock])
+        self._sock = sock
+        self._ticks = asyncio.ensure_future(self._server.main_loop())
+
+    async def drain(self) -> None:
+        """Stop accepting, let requests under way end within drain_seconds, close the rest."""
+        if self._ticks is None:
+            return
+        self._server.should_exit = True
+        await self._ticks
+        await self._server.shutdown(sockets=[self._sock])
+        self._ticks = None
