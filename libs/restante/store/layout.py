@@ -29,6 +29,7 @@ from restante.model.folder_name import folder_name
 
 DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 SUBDIRECTORIES: Final = ("tmp", "new", "cur")
+MAX_NAME: Final = 255  # bytes of a directory's name
 MARK: Final = "maildirfolder"  # an empty file: "my quota is counted one level up"
 
 
@@ -183,10 +184,10 @@ def make_maildir(parent: int, directory: str, *, uid: int | None, gid: int | Non
     Returns False where all of it was there. `cur` comes last: without it nothing counts as a
     folder, so no reader meets a half-made one. Raises OSError.
     """
-    made = _mkdir(parent, directory, uid, gid)
+    made = make_directory(parent, directory, uid=uid, gid=gid)
     with opened(directory, parent) as folder:
         for name in SUBDIRECTORIES:
-            made = _mkdir(folder, name, uid, gid) or made
+            made = make_directory(folder, name, uid=uid, gid=gid) or made
         if directory.startswith(".") and directory != ".":
             flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             fd = os.open(MARK, flags, 0o600, dir_fd=folder)
@@ -201,7 +202,8 @@ def make_maildir(parent: int, directory: str, *, uid: int | None, gid: int | Non
     return made
 
 
-def _mkdir(parent: int, name: str, uid: int | None, gid: int | None) -> bool:
+def make_directory(parent: int, name: str, *, uid: int | None, gid: int | None) -> bool:
+    """Make one directory of mode 0700; False where it exists. Not yet durable. OSError."""
     if name == ".":
         return False
     try:

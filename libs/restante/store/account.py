@@ -1,0 +1,493 @@
+"""The accounts of a worker process and their folders.
+
+`MailStore` hands out one AccountStore per address while anyone holds it; an AccountStore hands out
+one Mailbox per folder, shared by the sessions of the process and counted (sharing.py).
+
+A shared Mailbox is known by its folder's name and the inode of its directory: when another process
+deletes a folder and makes it again, or renames it, sessions that have it open keep the old one,
+and new ones get what is there now.
+
+Names of new folders need no lock: mkdir and rename decide who is first. Renaming a folder renames
+its children one by one; a crash between leaves some under the old name, none lost. A deleted folder
+first disappears as a whole (renamed into the Maildir's tmp/, where the 36-hour cleaning would find
+it after a crash) and is removed then. Its UIDVALIDITY is never given again (accountfile.py).
+"""
+
+import errno
+import os
+import shutil
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from weakref import WeakValueDictionary
+
+from restante.model import INBOX, Account, ErrorKind, Flag, FolderName, MailError, Quota
+from restante.model.flag import NO_FLAGS
+from restante.store import layout, maildirsize, subscriptions
+from restante.store.durable import Owner, effective_owner, mail_error
+from restante.store.handles import FolderHandle, HandleCache
+from restante.store.hints import Hints
+from restante.store.names import unique_name
+from restante.store.pool import StorePool
+from restante.store.sharing import SharedMailboxes
+from restante.store.volume import check_volume
+
+if TYPE_CHECKING:
+    from restante.store.mailbox import Mailbox
+
+SPECIAL_USES: Final = {
+    ("Drafts",): "\\Drafts",
+    ("Sent",): "\\Sent",
+    ("Junk",): "\\Junk",
+    ("Trash",): "\\Trash",
+    ("Archive",): "\\Archive",
+}
+"""Folders of a new account and the use (RFC 6154) that a folder of this name has by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderEntry:
+    """One line of LIST."""
+
+    name: FolderName
+    special_use: str | None  # "\\Drafts" ...
+    subscribed: bool
+    no_select: bool  # a parent that is a name only
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaState:
+    """The limit and what is used; where there is no limit nothing is counted and used is 0."""
+
+    limit: Quota
+    used_bytes: int
+    used_messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxStatus:
+    """The items of STATUS (RFC 3501 section 6.3.10, RFC 7162, RFC 8438)."""
+
+    messages: int
+    recent: int
+    unseen: int
+    uidnext: int
+    uidvalidity: int
+    highest_modseq: int
+    size: int  # bytes in wire form
+
+
+class MailStore:
+    """All accounts of one worker process. Thread-safe."""
+
+    def __init__(self, mail_root: Path, *, hints: Hints, pool: StorePool | None = None) -> None:
+        self.mail_root = mail_root
+        self.hints = hints
+        self.pool = pool or StorePool()
+        self.handles = HandleCache()
+        self.mailboxes: SharedMailboxes[Mailbox] = SharedMailboxes()
+        self._guard = threading.Lock()
+        self._accounts: WeakValueDictionary[str, AccountStore] = WeakValueDictionary()
+
+    def open_account(self, account: Account) -> "AccountStore":
+        """Return the account's store, shared while referenced. No I/O.
+
+        A newer record of the same account (another quota, say) is taken over.
+        """
+        with self._guard:
+            known = self._accounts.get(account.address)
+            if known is not None and known.account.maildir == account.maildir:
+                known.account = account
+                return known
+            fresh = AccountStore(self, account)
+            self._accounts[account.address] = fresh
+            return fresh
+
+    async def close(self) -> None:
+        """End the hints and the threads and close what is open. Sessions must be over."""
+        await self.hints.close()
+        await self.pool.run(self.mailboxes.close)
+        self.handles.close()
+        self.pool.close()
+
+
+class AccountStore:
+    """One account's Maildir. All methods are BLOCKING and raise MailError, unless said."""
+
+    def __init__(self, store: MailStore, account: Account) -> None:
+        """Made by MailStore.open_account."""
+        self.store = store
+        self.account = account
+
+    @property
+    def maildir(self) -> Path:
+        """The Maildir, which is INBOX."""
+        return self.account.maildir
+
+    @property
+    def owner(self) -> Owner:
+        """Whom new files must be given to; None: they stay ours. Cheap."""
+        return effective_owner(self.account.uid, self.account.gid)
+
+    @property
+    def handles(self) -> HandleCache:
+        """The open directories of the process."""
+        return self.store.handles
+
+    # -- the Maildir -------------------------------------------------------------------------
+
+    def ensure(self) -> None:
+        """Make the Maildir and the special-use folders if there is none.
+
+        TEMPORARY where the mail volume is not there: an empty mount point takes no mail.
+        """
+        with _temporary():
+            if _is_directory(self.maildir / "cur"):
+                return
+            check_volume(self.store.mail_root)
+            owner = self.owner
+            uid, gid = owner or (None, None)
+            layout.make_parents(self.maildir.parent, self.store.mail_root, uid=uid, gid=gid)
+            with layout.opened(self.maildir.parent) as parent:
+                name = self.maildir.name
+                if not _is_directory(self.maildir):
+                    layout.make_directory(parent, name, uid=uid, gid=gid)
+                    # Before the Maildir's own `cur`, which says that the account is complete.
+                    with layout.opened(name, parent) as root:
+                        layout.make_directory(root, "tmp", uid=uid, gid=gid)
+                        for special in SPECIAL_USES:
+                            directory = layout.disk_name(special)
+                            layout.make_maildir(root, directory, uid=uid, gid=gid)
+                        subscriptions.subscribe(root, [INBOX, *SPECIAL_USES], owner)
+                layout.make_maildir(parent, name, uid=uid, gid=gid)
+
+    @contextmanager
+    def _root(self) -> Iterator[int]:
+        """The Maildir's directory; made when it is missing. OSError becomes MailError."""
+        with _temporary():
+            try:
+                root = layout.open_directory(self.maildir)
+            except FileNotFoundError:
+                self.ensure()
+                root = layout.open_directory(self.maildir)
+            try:
+                yield root
+            finally:
+                os.close(root)
+
+    # -- folders -----------------------------------------------------------------------------
+
+    def folders(self) -> list[FolderEntry]:
+        """List all folders, INBOX first, then by name; with parents that are names only."""
+        with self._root() as root:
+            names = layout.list_folders(root)
+            subscribed = set(subscriptions.subscriptions(root))
+            uses = SPECIAL_USES | subscriptions.special_uses(root)
+        everything = {name[:depth] for name in names for depth in range(1, len(name) + 1)}
+        return [
+            FolderEntry(name, uses.get(name) or None, name in subscribed, name not in names)
+            for name in [INBOX, *sorted(everything)]
+        ]
+
+    def exists(self, name: FolderName) -> bool:
+        """Tell whether a folder can be selected."""
+        with self._root() as root:
+            return name in layout.list_folders(root)
+
+    def create(self, name: FolderName, *, special_use: str | None = None) -> None:
+        """Make a folder. ALREADY_EXISTS, CANNOT (INBOX)."""
+        if name == INBOX:
+            raise MailError(ErrorKind.ALREADY_EXISTS, "INBOX exists")
+        with self._root() as root:
+            if name in layout.list_folders(root):
+                raise MailError(ErrorKind.ALREADY_EXISTS, "folder exists")
+            uid, gid = self.owner or (None, None)
+            # A name may exist as a directory that is no folder (half made): then it becomes one.
+            if not layout.make_maildir(root, layout.disk_name(name), uid=uid, gid=gid):
+                raise MailError(ErrorKind.ALREADY_EXISTS, "folder exists")
+            self._note_use(root, name, special_use)
+
+    def set_special_use(self, name: FolderName, special_use: str | None) -> None:
+        """Say what a folder is for; None: nothing, whatever its name tells."""
+        with self._root() as root:
+            subscriptions.change_special_uses(
+                root, lambda uses: {**uses, name: special_use or ""}, self.owner
+            )
+
+    def _note_use(self, root: int, name: FolderName, special_use: str | None) -> None:
+        """A new folder has the given use; an old note about its name is void."""
+        known = subscriptions.special_uses(root)
+        if special_use is None and name not in known:
+            return
+
+        def change(uses: dict[FolderName, str]) -> dict[FolderName, str]:
+            rest = {other: use for other, use in uses.items() if other != name}
+            return rest if special_use is None else {**rest, name: special_use}
+
+        subscriptions.change_special_uses(root, change, self.owner)
+
+    def delete(self, name: FolderName) -> None:
+        """Remove a folder and its messages; its children stay. NO_SUCH_FOLDER, CANNOT (INBOX)."""
+        if name == INBOX:
+            raise MailError(ErrorKind.CANNOT, "INBOX cannot be deleted")
+        with self._root() as root:
+            directory = layout.find_folder(root, name)
+            size, count = 0, 0
+            if self.account.quota and name != maildirsize.TRASH:
+                with layout.opened(directory, root) as folder:
+                    counted = maildirsize.count_folder(folder)
+                size, count = counted.bytes, counted.messages
+            grave = f"{unique_name()}.deleted"
+            with layout.opened("tmp", root) as tmp:
+                try:
+                    os.rename(directory, grave, src_dir_fd=root, dst_dir_fd=tmp)
+                except FileNotFoundError:
+                    raise MailError(ErrorKind.NO_SUCH_FOLDER, "no such folder") from None
+                self.handles.forget(self.maildir)
+                os.fsync(root)
+                os.fsync(tmp)
+                if subscriptions.special_uses(root).get(name) is not None:
+                    self._note_use(root, name, None)
+                if count:
+                    maildirsize.add(root, -size, -count)
+                # What cannot be removed now (a file that another host has open) goes with the
+                # cleaning of tmp/.
+                shutil.rmtree(grave, ignore_errors=True, dir_fd=tmp)
+        self.publish(name)
+
+    def rename(self, old: FolderName, new: FolderName) -> None:
+        """Rename a folder and its children. RFC 3501 section 6.3.5.
+
+        INBOX: its messages move to the new folder, it stays. NO_SUCH_FOLDER, ALREADY_EXISTS,
+        CANNOT (into itself).
+        """
+        if new == INBOX:
+            raise MailError(ErrorKind.ALREADY_EXISTS, "INBOX exists")
+        if old == INBOX:
+            self._rename_inbox(new)
+            return
+        if new[: len(old)] == old:
+            kind = ErrorKind.ALREADY_EXISTS if new == old else ErrorKind.CANNOT
+            raise MailError(kind, "a folder cannot become its own child")
+        with self._root() as root:
+            names = layout.list_folders(root)
+            moves = [
+                (directory, (*new, *name[len(old) :]), name)
+                for name, directory in names.items()
+                if name[: len(old)] == old
+            ]
+            if not moves:
+                raise MailError(ErrorKind.NO_SUCH_FOLDER, "no such folder")
+            for _, target, _name in moves:
+                if target in names:
+                    raise MailError(ErrorKind.ALREADY_EXISTS, "folder exists")
+                if len(os.fsencode(layout.disk_name(target))) > layout.MAX_NAME:
+                    raise MailError(ErrorKind.CANNOT, "folder name is too long")
+            for directory, target, _name in moves:
+                self._rename_directory(root, directory, layout.disk_name(target))
+            os.fsync(root)
+            renamed = {name: target for _, target, name in moves}
+            if renamed.keys() & subscriptions.special_uses(root).keys():
+                subscriptions.change_special_uses(
+                    root,
+                    lambda uses: {renamed.get(name, name): use for name, use in uses.items()},
+                    self.owner,
+                )
+            crosses_trash = maildirsize.TRASH in renamed or maildirsize.TRASH in renamed.values()
+            if self.account.quota and crosses_trash:
+                maildirsize.recalculate(root, self.account.quota, owner=self.owner)
+        for name, target in renamed.items():
+            self.publish(name)
+            self.publish(target)
+
+    def _rename_directory(self, root: int, directory: str, target: str) -> None:
+        try:
+            os.rename(directory, target, src_dir_fd=root, dst_dir_fd=root)
+        except FileNotFoundError:
+            raise MailError(ErrorKind.NO_SUCH_FOLDER, "no such folder") from None
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise MailError(ErrorKind.ALREADY_EXISTS, "folder exists") from None
+            raise
+        finally:
+            self.handles.forget(self.maildir)
+
+    def _rename_inbox(self, new: FolderName) -> None:
+        self.create(new)
+        source = self.open_mailbox(INBOX)
+        try:
+            target = self.open_mailbox(new)
+            try:
+                source.refresh()
+                source.move(list(source.uids), target)
+            finally:
+                target.release()
+        finally:
+            source.release()
+
+    # -- subscriptions -----------------------------------------------------------------------
+
+    def subscriptions(self) -> list[FolderName]:
+        """Return the subscribed folders, whether they exist or not."""
+        with self._root() as root:
+            return subscriptions.subscriptions(root)
+
+    def subscribe(self, name: FolderName) -> None:
+        """Subscribe to a folder, whether it exists or not."""
+        with self._root() as root:
+            subscriptions.subscribe(root, [name], self.owner)
+
+    def unsubscribe(self, name: FolderName) -> None:
+        """End a subscription; harmless where there is none."""
+        with self._root() as root:
+            subscriptions.unsubscribe(root, name, self.owner)
+
+    # -- quota -------------------------------------------------------------------------------
+
+    def quota(self) -> QuotaState:
+        """Return the limit and what is used."""
+        limit = self.account.quota
+        with self._root() as root:
+            if not limit:
+                maildirsize.remove(root)
+                return QuotaState(limit, 0, 0)
+            used = maildirsize.usage(root, limit, owner=self.owner)
+        return QuotaState(limit, used.bytes, used.messages)
+
+    def check_quota(
+        self,
+        size: int,
+        count: int,
+        *,
+        folder: FolderName,
+        flags: Flag = NO_FLAGS,
+        handle: FolderHandle | None = None,
+    ) -> None:
+        """Pass where messages of `size` bytes on disk in all may come into the folder. OVER_QUOTA.
+
+        `handle`: the folder's, where the caller has it.
+        """
+        limit = self.account.quota
+        if not limit or not maildirsize.is_counted(folder, flags):
+            return
+        with self._quota_root(folder, handle) as root:
+            fits = maildirsize.check(root, limit, size, count, owner=self.owner)
+        if not fits:
+            raise MailError(ErrorKind.OVER_QUOTA, "mailbox is full")
+
+    def charge(
+        self,
+        size: int,
+        count: int,
+        *,
+        folder: FolderName,
+        flags: Flag = NO_FLAGS,
+        handle: FolderHandle | None = None,
+    ) -> None:
+        """Count messages that came into the folder with these flags; negative: that left it.
+
+        A message that gains or loses the T flag leaves or comes (`flags` as it was counted).
+        """
+        if not self.account.quota or not maildirsize.is_counted(folder, flags):
+            return
+        with self._quota_root(folder, handle) as root:
+            maildirsize.add(root, size, count)
+
+    @contextmanager
+    def _quota_root(self, folder: FolderName, handle: FolderHandle | None) -> Iterator[int]:
+        if handle is not None and folder == INBOX:
+            yield handle.folder
+        else:
+            with self._root() as root:
+                yield root
+
+    # -- directories for deliveries ----------------------------------------------------------
+
+    def acquire(self, folder: FolderName) -> FolderHandle:
+        """Return the folder's open directories, to be given back to `handles`.
+
+        A Maildir that is missing is made (`ensure`); a folder that lacks tmp or new is completed.
+        """
+        try:
+            return self.handles.acquire(self.maildir, folder)
+        except MailError as error:
+            if error.kind is not ErrorKind.NO_SUCH_FOLDER or folder != INBOX:
+                raise
+            self.ensure()
+        except FileNotFoundError:
+            self._complete(folder)
+        except OSError as error:
+            raise mail_error(error) from error
+        with _temporary():
+            return self.handles.acquire(self.maildir, folder)
+
+    def _complete(self, folder: FolderName) -> None:
+        uid, gid = self.owner or (None, None)
+        with self._root() as root:
+            directory = layout.find_folder(root, folder)
+            layout.make_maildir(root, directory, uid=uid, gid=gid)
+
+    def publish(self, folder: FolderName) -> None:
+        """Hint the other processes that a folder has changed. Never blocks, never raises."""
+        self.store.hints.publish(self.maildir, folder)
+
+    # -- mailboxes ---------------------------------------------------------------------------
+
+    def open_mailbox(self, name: FolderName) -> "Mailbox":
+        """Return the folder's shared state, to be given back by its `release`. NO_SUCH_FOLDER.
+
+        It may be as old as its last user; `refresh` brings it up to date.
+        """
+        from restante.store.mailbox import Mailbox
+
+        with self._root():  # makes a Maildir that is missing
+            fd = layout.open_folder(self.maildir, name)
+        try:
+            status = os.fstat(fd)
+        finally:
+            os.close(fd)
+        key = (self.account.address, name, status.st_dev, status.st_ino)
+        return self.store.mailboxes.acquire(key, lambda: Mailbox.open(self, name))
+
+    def mailbox_released(self, mailbox: "Mailbox") -> None:
+        """A user of a shared mailbox is done (Mailbox.release)."""
+        self.store.mailboxes.release(mailbox)
+
+    def status(self, name: FolderName) -> MailboxStatus:
+        """Return the counts of a folder as they are now."""
+        mailbox = self.open_mailbox(name)
+        try:
+            mailbox.refresh()
+            seen = int(Flag.SEEN)
+            return MailboxStatus(
+                messages=len(mailbox.uids),
+                recent=mailbox.recent,
+                unseen=sum(1 for flags in mailbox.flags if not flags & seen),
+                uidnext=mailbox.uidnext,
+                uidvalidity=mailbox.uidvalidity,
+                highest_modseq=mailbox.highest_modseq,
+                size=sum(mailbox.wire_sizes),
+            )
+        finally:
+            mailbox.release()
+
+
+@contextmanager
+def _temporary() -> Iterator[None]:
+    """Turn an OSError into what may be told to the peer."""
+    try:
+        yield
+    except OSError as error:
+        raise mail_error(error) from error
+
+
+def _is_directory(path: Path) -> bool:
+    """Like Path.is_dir, but an error of the volume is an error and not an absence."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False

@@ -1,0 +1,109 @@
+"""Mailboxes shared by the sessions of a process, counted, and kept warm for a while.
+
+A mailbox that nobody uses any more stays open, since the next POP3 session or SELECT of the same
+folder is then answered from memory after a look at what changed. The least recently used goes
+first, bounded by number and by the messages they hold.
+
+Any thread. Opening happens outside the common lock, under one of the mailbox's own, so that a slow
+folder delays only those who want it.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Final, Generic, Protocol, TypeVar
+
+IDLE_MAILBOXES: Final = 64
+IDLE_MESSAGES: Final = 500_000
+
+
+class Shareable(Protocol):
+    """What is asked of a mailbox here."""
+
+    def close(self) -> None:
+        """Give everything up; nobody uses it any more."""
+
+    def __len__(self) -> int:
+        """How many messages it holds."""
+
+
+M = TypeVar("M", bound=Shareable)
+
+
+class _Shared(Generic[M]):
+    __slots__ = ("key", "mailbox", "opening", "users")
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        self.mailbox: M | None = None
+        self.opening = threading.Lock()
+        self.users = 0
+
+
+class SharedMailboxes(Generic[M]):
+    """The open mailboxes of a process by a key of the caller's."""
+
+    def __init__(
+        self, idle_mailboxes: int = IDLE_MAILBOXES, idle_messages: int = IDLE_MESSAGES
+    ) -> None:
+        self._max_idle = idle_mailboxes
+        self._max_messages = idle_messages
+        self._guard = threading.Lock()
+        self._by_key: dict[Hashable, _Shared[M]] = {}
+        self._by_mailbox: dict[int, _Shared[M]] = {}
+        self._idle: OrderedDict[Hashable, M] = OrderedDict()
+
+    def acquire(self, key: Hashable, make: Callable[[], M]) -> M:
+        """Return the mailbox of this key, made if need be. BLOCKING; raises what `make` raises."""
+        with self._guard:
+            shared = self._by_key.get(key)
+            if shared is None:
+                shared = self._by_key[key] = _Shared(key)
+            shared.users += 1
+            self._idle.pop(key, None)
+        try:
+            with shared.opening:
+                if shared.mailbox is None:
+                    mailbox = make()
+                    with self._guard:
+                        shared.mailbox = mailbox
+                        self._by_mailbox[id(mailbox)] = shared
+                return shared.mailbox
+        except BaseException:
+            with self._guard:
+                shared.users -= 1
+                if not shared.users and shared.mailbox is None:
+                    self._by_key.pop(key, None)
+            raise
+
+    def release(self, mailbox: M) -> None:
+        """A user is done with it. BLOCKING where others are closed for it."""
+        with self._guard:
+            shared = self._by_mailbox[id(mailbox)]
+            shared.users -= 1
+            if shared.users:
+                return
+            self._idle[shared.key] = mailbox
+            surplus = self._surplus()
+        for other in surplus:
+            other.close()
+
+    def close(self) -> None:
+        """Close all that nobody uses."""
+        with self._guard:
+            self._max_idle = 0
+            surplus = self._surplus()
+        for other in surplus:
+            other.close()
+
+    def _surplus(self) -> list[M]:
+        """Take out what is too much; the caller holds the lock and closes them without it."""
+        surplus: list[M] = []
+        messages = sum(len(mailbox) for mailbox in self._idle.values())
+        while self._idle and (len(self._idle) > self._max_idle or messages > self._max_messages):
+            key, mailbox = self._idle.popitem(last=False)
+            del self._by_key[key]
+            del self._by_mailbox[id(mailbox)]
+            messages -= len(mailbox)
+            surplus.append(mailbox)
+        return surplus

@@ -1,0 +1,167 @@
+"""Lists of folder names per account: subscriptions in Courier's file, and special uses.
+
+`courierimapsubscribed` has a name a line, "INBOX" or "INBOX.Work.2026", in UTF-8 (older: modified
+UTF-7), and names of other namespaces ("#shared...") that are kept as they are, so that Courier
+can go back to it at any time. While it does not exist, Dovecot's `subscriptions` is read (with or
+without the header "V\\t2" of its second version).
+
+`restante.special-use` is ours: "<attribute> <name>" a line (RFC 6154), for folders that have a use
+other than their name tells.
+
+Both are replaced as a whole: tmp/, fsync, rename, fsync of the directory, under the account's lock
+(accountfile.py). Readers take no lock and see the old or the new file.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final
+
+from restante.model import INBOX, FolderName
+from restante.store import durable
+from restante.store.accountfile import account_file
+from restante.store.durable import Owner
+from restante.store.layout import disk_name, folder_of, open_directory
+from restante.store.names import unique_name
+
+COURIER: Final = "courierimapsubscribed"
+DOVECOT: Final = "subscriptions"
+SPECIAL_USE: Final = "restante.special-use"
+
+_MAX_BYTES: Final = 4 << 20
+_PREFIX: Final = "INBOX."
+
+
+def line_of(name: FolderName) -> str:
+    """Return Courier's text for a folder."""
+    return "INBOX" if name == INBOX else _PREFIX + disk_name(name)[1:]
+
+
+def name_of(line: str) -> FolderName | None:
+    """Return the folder of Courier's text, None for a name of another namespace or none."""
+    if line.upper() == "INBOX":
+        return INBOX
+    if line[: len(_PREFIX)].upper() == _PREFIX:
+        return folder_of("." + line[len(_PREFIX) :])
+    return None
+
+
+def subscriptions(maildir: int) -> list[FolderName]:
+    """Return the subscribed folders, in the file's order. BLOCKING; OSError."""
+    names = (name_of(line) for line in _lines(maildir))
+    return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def subscribe(maildir: int, names: Iterable[FolderName], owner: Owner) -> None:
+    """Add folders, whether they exist or not. BLOCKING; OSError, MailError(TEMPORARY)."""
+    wanted = list(names)
+
+    def change(lines: list[str]) -> list[str]:
+        have = {name_of(line) for line in lines}
+        return lines + [line_of(name) for name in wanted if name not in have]
+
+    _change(maildir, COURIER, _lines, change, owner)
+
+
+def unsubscribe(maildir: int, name: FolderName, owner: Owner) -> None:
+    """Remove a folder in every spelling. BLOCKING; OSError, MailError(TEMPORARY)."""
+    _change(
+        maildir,
+        COURIER,
+        _lines,
+        lambda lines: [line for line in lines if name_of(line) != name],
+        owner,
+    )
+
+
+def special_uses(maildir: int) -> dict[FolderName, str]:
+    """Return {folder: attribute, "" for explicitly none}. BLOCKING; OSError."""
+    uses: dict[FolderName, str] = {}
+    for line in _special_lines(maildir):
+        attribute, _, text = line.partition(" ")
+        name = name_of(text)
+        if name is not None:
+            uses[name] = "" if attribute == "-" else attribute
+    return uses
+
+
+def change_special_uses(
+    maildir: int, change: Callable[[dict[FolderName, str]], dict[FolderName, str]], owner: Owner
+) -> None:
+    """Replace the special uses by `change(current)`. BLOCKING; OSError, MailError(TEMPORARY)."""
+
+    def rewrite(_: list[str]) -> list[str]:
+        uses = change(special_uses(maildir))
+        return [f"{attribute or '-'} {line_of(name)}" for name, attribute in uses.items()]
+
+    _change(maildir, SPECIAL_USE, _special_lines, rewrite, owner)
+
+
+def _lines(maildir: int) -> list[str]:
+    data = _read(maildir, COURIER)
+    if data is not None:
+        return _split(data)
+    data = _read(maildir, DOVECOT)
+    return [] if data is None else _dovecot_lines(_split(data))
+
+
+def _special_lines(maildir: int) -> list[str]:
+    return _split(_read(maildir, SPECIAL_USE) or b"")
+
+
+def _dovecot_lines(lines: list[str]) -> list[str]:
+    """Turn Dovecot's names into Courier's: no prefix there, and TAB between components in V2."""
+    if lines and lines[0].startswith("V\t"):
+        lines = [line.replace("\t", ".") for line in lines[1:]]
+    has_prefix = (line.upper() == "INBOX" or line[:6].upper() == _PREFIX for line in lines)
+    return [
+        line if prefixed else _PREFIX + line
+        for line, prefixed in zip(lines, has_prefix, strict=True)
+    ]
+
+
+def _split(data: bytes) -> list[str]:
+    return [line for line in data.decode("utf-8", "surrogateescape").split("\n") if line]
+
+
+def _read(maildir: int, name: str) -> bytes | None:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        fd = os.open(name, flags, dir_fd=maildir)
+    except FileNotFoundError:
+        return None
+    with open(fd, "rb") as file:
+        return file.read(_MAX_BYTES)
+
+
+def _change(
+    maildir: int,
+    name: str,
+    read: Callable[[int], list[str]],
+    change: Callable[[list[str]], list[str]],
+    owner: Owner,
+) -> None:
+    with account_file(maildir, owner):
+        before = read(maildir)
+        after = change(before)
+        if after == before:
+            return
+        text = "".join(line + "\n" for line in after)
+        tmp = open_directory("tmp", maildir)
+        try:
+            fd, temporary = durable.create(tmp, unique_name(), owner)
+            try:
+                try:
+                    durable.write_all(fd, text.encode("utf-8", "surrogateescape"))
+                except BaseException:
+                    with suppress(OSError):
+                        os.close(fd)
+                    raise
+                durable.seal(fd, None)
+                os.rename(temporary, name, src_dir_fd=tmp, dst_dir_fd=maildir)
+            except BaseException:
+                durable.discard(tmp, temporary)
+                raise
+        finally:
+            os.close(tmp)
+        os.fsync(maildir)
