@@ -5,12 +5,14 @@ with one number; what returns octets is a Section that carries its own answer la
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, IntFlag
+from functools import lru_cache
 from typing import Final
 
 from restante.wire.imap.cursor import BadSyntaxError, Cursor
 from restante.wire.imap.encode import astring
+from restante.wire.imap.limits import AUTHENTICATED
 
 
 class FetchAtt(IntFlag):
@@ -69,6 +71,12 @@ class FetchItems:
     mask: FetchAtt
     sections: tuple[Section, ...] = ()
 
+    def including(self, bits: int) -> "FetchItems":
+        """Return these items and those of a mask."""
+        if self.mask.value & bits == bits:
+            return self
+        return FetchItems(FetchAtt(self.mask.value | bits), self.sections)
+
     @property
     def sets_seen(self) -> bool:
         r"""True if the answer sets \Seen on a mailbox open for writing."""
@@ -80,6 +88,7 @@ _PART: Final = re.compile(rb"[1-9]\d{0,8}(?:\.[1-9]\d{0,8})*").match
 _TEXT: Final = re.compile(rb"[A-Za-z.]+").match
 _PARTIAL: Final = re.compile(rb"<(\d{1,18})\.(\d{1,18})>").match
 
+_MEMO_OCTETS: Final = 300
 _MAX_SECTIONS: Final = 100
 _MAX_FIELDS: Final = 200
 _MAX_DEPTH: Final = 100
@@ -124,6 +133,22 @@ _TEXTS: Final = {
 
 def read_items(c: Cursor) -> FetchItems:
     """Read a macro, one item or a list of items. Repeated items count once."""
+    tail = c.data[c.at :]
+    # Clients ask for the same few lists again and again.
+    if len(tail) > _MEMO_OCTETS or b"{" in tail:
+        return _read_items(c)
+    items, used = _memo(tail, c.limits.nesting)
+    c.at += used
+    return items
+
+
+@lru_cache(maxsize=256)
+def _memo(tail: bytes, nesting: int) -> tuple[FetchItems, int]:
+    c = Cursor(tail, replace(AUTHENTICATED, nesting=nesting))
+    return _read_items(c), c.at
+
+
+def _read_items(c: Cursor) -> FetchItems:
     if not c.sees(b"("):
         found = _ITEM(c.data, c.at)
         macro = _MACROS.get(found[0].upper()) if found is not None else None

@@ -8,7 +8,7 @@ from restante.model.flag import IMAP_NAMES
 from restante.wire.imap.cursor import BadSyntaxError, Cursor
 
 _FLAG: Final = re.compile(rb"\\?[!#$&'+,\-./0-9:;<=>?@A-Z\[^_`a-z|}~]+").match
-_SYSTEM: Final = {name.upper().encode(): bit for bit, name in IMAP_NAMES.items()}
+_SYSTEM: Final = {name.upper().encode(): bit.value for bit, name in IMAP_NAMES.items()}
 _MAX_KEYWORDS: Final = 64
 _MAX_LENGTH: Final = 100
 
@@ -29,7 +29,7 @@ def read_flags(c: Cursor) -> tuple[Flag, tuple[str, ...]]:
 
 
 def _flags(c: Cursor, *, in_list: bool) -> tuple[Flag, tuple[str, ...]]:
-    mask = NO_FLAGS
+    mask = 0
     keywords: dict[str, str] = {}
     while True:
         found = _FLAG(c.data, c.at)
@@ -56,4 +56,4 @@ def _flags(c: Cursor, *, in_list: bool) -> tuple[Flag, tuple[str, ...]]:
             break
         else:
             c.sp()
-    return mask, tuple(keywords.values())
+    return Flag(mask), tuple(keywords.values())

@@ -95,8 +95,19 @@ class ImapParser:
 
     def feed(self, data: bytes) -> Iterator[Event]:
         """Take octets in and iterate over the events they complete (lazily)."""
-        if self._mode is not _Mode.DEAD:
-            self._buffer += data
+        mode = self._mode
+        if mode is _Mode.DEAD:
+            return iter(())
+        if (
+            mode is _Mode.COMMAND
+            and not self._buffer
+            and self._text + len(data) <= self.limits.line
+            and data.find(b"\n") == len(data) - 1 >= 0
+        ):
+            # What nearly always comes: one whole line. It needs no buffer.
+            event = self._on_line(data)
+            return iter(() if event is None else (event,))
+        self._buffer += data
         return self._events()
 
     def _events(self) -> Iterator[Event]:
@@ -219,11 +230,12 @@ class ImapParser:
         marker = _marker(line)
         if marker is not None:
             return self._on_literal(raw, line, marker)
-        data = bytes(self._kept + line) if self._kept else line
-        if not data:
+        data, tag = line, self._tag
+        if self._kept:
+            data = bytes(self._kept + line)
+            self._start()
+        elif not line:
             return None  # a blank line between commands
-        tag = self._tag
-        self._start()
         try:
             command = read_command(data, self.limits)
         except BadSyntaxError as fault:

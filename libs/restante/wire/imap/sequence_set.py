@@ -6,6 +6,7 @@ highest number in use, even where that is below 5. All work is bounded by the nu
 intervals, never by the numbers they span.
 """
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from typing import Final
 
 STAR: Final = 1 << 32
 _MAX: Final = STAR - 1
+_SYNTAX: Final = re.compile(
+    rb"(?:\d{1,10}|\*)(?::(?:\d{1,10}|\*))?+(?:,(?:\d{1,10}|\*)(?::(?:\d{1,10}|\*))?+)*+\Z"
+).match
 
 
 class BadSetError(ValueError):
@@ -31,19 +35,40 @@ class SequenceSet:
         """Parse `1:3,7,9:*` or `$`. Raises BadSetError."""
         if text == b"$":
             return cls((), saved=True)
+        if _SYNTAX(text) is None:
+            raise BadSetError
+        if b":" not in text and b"*" not in text:
+            numbers = set(map(int, text.split(b",")))
+            if min(numbers) < 1 or max(numbers) > _MAX:
+                raise BadSetError
+            return cls.of(numbers)
         found: list[tuple[int, int]] = []
         # Repeats cost nothing but this: the set drops them before any number is read.
         for item in set(text.split(b",")):
-            low_text, colon, high_text = item.partition(b":")
-            low = _number(low_text)
-            high = _number(high_text) if colon else low
-            found.append((low, high) if low <= high else (high, low))
+            if b":" in item:
+                low_text, _, high_text = item.partition(b":")
+                low, high = _number(low_text), _number(high_text)
+                found.append((low, high) if low <= high else (high, low))
+            else:
+                low = _number(item)
+                found.append((low, low))
         return cls(_merged(found))
 
     @classmethod
     def of(cls, numbers: Iterable[int]) -> "SequenceSet":
         """Make a set of numbers in any order."""
-        return cls(_merged([(n, n) for n in numbers]))
+        found: list[tuple[int, int]] = []
+        low = high = 0
+        for number in sorted(numbers):
+            if number == high + 1 and low:
+                high = number
+            elif number != high:
+                if low:
+                    found.append((low, high))
+                low = high = number
+        if low:
+            found.append((low, high))
+        return cls(tuple(found))
 
     def ranges(self, numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
         """Yield the [start, stop) index ranges of `numbers` (ascending) that are in the set."""
@@ -71,13 +96,12 @@ class SequenceSet:
         return [range(start, stop) for start, stop in self.ranges(range(1, count + 1))]
 
     def beyond(self, count: int) -> bool:
-        """True if a sequence number above `count` is named ("*" only if the mailbox is empty)."""
-        if not self.intervals:
-            return False
-        low, high = self.intervals[-1]
-        if high < STAR:
-            return high > count
-        return count == 0 or (low < STAR and low > count)
+        """True if a sequence number above `count` is named; "*" is, if the mailbox is empty."""
+        for low, high in self.intervals[-2:]:  # the last may be "*" alone
+            highest = low if high >= STAR else high
+            if highest > count and (low < STAR or count == 0):
+                return True
+        return False
 
     def contains(self, number: int, highest: int) -> bool:
         """True if `number` is in the set when "*" stands for `highest`."""
@@ -115,8 +139,6 @@ def compact(numbers: Sequence[int]) -> bytes:
 def _number(text: bytes) -> int:
     if text == b"*":
         return STAR
-    if not text.isdigit() or len(text) > 10:
-        raise BadSetError
     number = int(text)
     if not 0 < number <= _MAX:
         raise BadSetError

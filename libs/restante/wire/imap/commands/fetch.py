@@ -1,7 +1,7 @@
 """FETCH (RFC 3501 section 6.4.5, RFC 7162)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from restante.wire.imap.commands.command import Command
 from restante.wire.imap.cursor import BadSyntaxError, Cursor
@@ -21,6 +21,10 @@ class Fetch(Command):
     items: FetchItems
     changed_since: int | None = None
     vanished: bool = False
+
+
+_UID: Final = FetchAtt.UID.value
+_MODSEQ: Final = FetchAtt.MODSEQ.value
 
 
 def read_fetch(c: Cursor, tag: str) -> Fetch:
@@ -57,11 +61,5 @@ def _fetch(c: Cursor, tag: str, *, uid: bool) -> Fetch:
         c.end()
     if vanished and (not uid or changed_since is None):
         raise BadSyntaxError("VANISHED needs UID FETCH and CHANGEDSINCE")
-    mask = items.mask
-    if uid:
-        mask |= FetchAtt.UID
-    if changed_since is not None:
-        mask |= FetchAtt.MODSEQ
-    if mask != items.mask:
-        items = FetchItems(mask, items.sections)
-    return Fetch(tag, uid, messages, items, changed_since, vanished)
+    implied = (_UID if uid else 0) | (_MODSEQ if changed_since is not None else 0)
+    return Fetch(tag, uid, messages, items.including(implied), changed_since, vanished)

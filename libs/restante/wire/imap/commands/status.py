@@ -30,7 +30,7 @@ class Status(Command):
     items: StatusItem
 
 
-_ITEMS: Final = {item.name.encode(): item for item in StatusItem if item.name}
+_ITEMS: Final = {item.name.encode(): item.value for item in StatusItem if item.name}
 
 
 def read_status(c: Cursor, tag: str) -> Status:
@@ -46,11 +46,11 @@ def read_status(c: Cursor, tag: str) -> Status:
 def read_items(c: Cursor) -> StatusItem:
     """Read `(MESSAGES UNSEEN ...)`."""
     c.open()
-    mask = StatusItem(0)
+    mask = 0
     while True:
         item = _ITEMS.get(c.word())
         if item is None:
             raise BadSyntaxError("unknown status item")
         mask |= item
         if c.close():
-            return mask
+            return StatusItem(mask)
