@@ -9,7 +9,7 @@ slower stored hash adds.
 import asyncio
 
 from restante.model import Account, ErrorKind, MailError
-from services.auth.backends.base import Record
+from services.auth.backends.base import Backend, Record
 from services.auth.backends.chain import Chain
 from services.auth.names import Login, NameRules
 from services.auth.passwords import schemes
@@ -34,54 +34,73 @@ class Authenticator:
         self._floor = failure_floor
 
     async def authenticate(
-        self, user: str, password: bytes, *, service: str, peer: str = "", module: str = ""
+        self, user: str, password: bytes, *, service: str, peer: str = ""
     ) -> Account:
         """Check a password. Raises MailError(AUTH_FAILED | DISABLED | TEMPORARY)."""
-        started = asyncio.get_running_loop().time()
-        login = self._login(user)
-        async with self.throttle.attempt(login.address if login else user[:320], peer) as attempt:
-            record, tried = await self._match(login, password, service, module)
-            if record is None:
-                await self.verifier.spend(tried)
-                attempt.ok = False
-            else:
-                attempt.ok = True
-        if record is None:
-            await self._wait_until(started + self._floor)
-            raise MailError(ErrorKind.AUTH_FAILED, "authentication failed")
-        if record.account.disabled:
-            raise MailError(ErrorKind.DISABLED, "account is disabled")
-        return record.account
+        return (await self._admit(user, password, service, peer))[2].account
+
+    async def change_password(
+        self, user: str, old: bytes, new: bytes, *, service: str, peer: str = ""
+    ) -> None:
+        """Set the password of whoever knows the old one, in the module where it fitted.
+
+        Raises MailError as `authenticate`, BAD_REQUEST for an impossible password, CANNOT where
+        the module cannot change passwords.
+        """
+        login, module, _ = await self._admit(user, old, service, peer)
+        stored = await self.verifier.hash(new)
+        if not await module.set_password(login, stored):
+            raise MailError(ErrorKind.CANNOT, "this password cannot be changed here")
 
     async def lookup(self, address: str) -> Account:
         """Find an account. Raises MailError(NO_SUCH_USER | TEMPORARY)."""
-        login = self._login(address)
-        record = await self.chain.find(login) if login else None
-        if record is None:
+        login = self.login(address)
+        found = await self.chain.find(login) if login else None
+        if found is None:
             raise MailError(ErrorKind.NO_SUCH_USER, "no such user")
-        return record.account
+        return found[1].account
+
+    def login(self, text: str) -> Login | None:
+        """Return the login meant by `text`, None where no account can have that name."""
+        try:
+            return self.rules.parse(text)
+        except MailError:
+            return None
+
+    async def _admit(
+        self, user: str, password: bytes, service: str, peer: str
+    ) -> tuple[Login, Backend, Record]:
+        """Return who came in, and by which module."""
+        started = asyncio.get_running_loop().time()
+        login = self.login(user)
+        key = login.address if login else user[:320]
+        async with self.throttle.attempt(key, peer) as attempt:
+            found, tried = await self._match(login, password, service)
+            attempt.ok = found is not None
+            if found is None:
+                await self.verifier.spend(tried)
+        if login is None or found is None:
+            await self._wait_until(started + self._floor)
+            raise MailError(ErrorKind.AUTH_FAILED, "authentication failed")
+        if found[1].account.disabled:
+            raise MailError(ErrorKind.DISABLED, "account is disabled")
+        return login, *found
 
     async def _match(
-        self, login: Login | None, password: bytes, service: str, module: str
-    ) -> tuple[Record | None, set[str]]:
+        self, login: Login | None, password: bytes, service: str
+    ) -> tuple[tuple[Backend, Record] | None, set[str]]:
         """Return the first record whose password fits, and the schemes that were checked."""
         tried: set[str] = set()
         if login is None:
             return None, tried
         usable = len(password) <= schemes.MAX_PASSWORD and b"\0" not in password
-        async for record in self.chain.candidates(login, module):
+        async for module, record in self.chain.candidates(login):
             stored = record.password_for(service)
             if stored and usable:
                 if await self.verifier.verify(stored, password):
-                    return record, tried
+                    return (module, record), tried
                 tried.add(schemes.scheme_of(stored))
         return None, tried
-
-    def _login(self, text: str) -> Login | None:
-        try:
-            return self.rules.parse(text)
-        except MailError:
-            return None
 
     async def _wait_until(self, moment: float) -> None:
         left = moment - asyncio.get_running_loop().time()

@@ -10,7 +10,7 @@ class AuthService:
     """The life of one worker; auth has exactly one."""
 
     def __init__(self, context: WorkerContext[AuthSettings]) -> None:
-        self._server = AuthServer(context.settings)
+        self._server = AuthServer(context.settings, context.limits)
         self._grace = context.settings.drain_seconds
 
     async def start(self) -> None:

@@ -1,8 +1,9 @@
-"""The auth service as one object: modules, password checks, gRPC and its doors.
+"""The auth service as one object: modules, password checks, and its doors.
 
 Two doors for gRPC: a unix socket (0660, in a directory that only we and our group enter) and TCP,
 with TLS where a certificate is set, and mTLS where a CA for clients is. Both serve Auth, Admin,
-health and reflection; Admin asks for a token or a named certificate at either.
+health and reflection; Admin asks for a token or a named certificate at either. A third door, off
+by default, speaks authdaemond's protocol.
 """
 
 import os
@@ -19,7 +20,10 @@ from restante.model import ErrorKind, MailError, Options
 from restante.rpc.admin.v1 import admin_pb2, admin_pb2_grpc
 from restante.rpc.auth.v1 import auth_pb2, auth_pb2_grpc
 from restante.runtime.address import ListenAddress
+from restante.runtime.limits import ConnectionLimits
+from restante.runtime.listener import Listener
 from restante.runtime.log import get_logger
+from services.auth import authdaemon
 from services.auth.admin import AdminServicer, Gate
 from services.auth.authenticator import Authenticator
 from services.auth.backends.base import Backend
@@ -50,9 +54,10 @@ _OPTIONS = (
 class AuthServer:
     """Made and used inside one event loop."""
 
-    def __init__(self, settings: AuthSettings) -> None:
-        """Reads no file and binds nothing yet."""
+    def __init__(self, settings: AuthSettings, limits: ConnectionLimits | None = None) -> None:
+        """Reads no file and binds nothing yet. `limits` are those of the authdaemon door."""
         self.settings = settings
+        self._limits = limits or ConnectionLimits()
         self.rules = NameRules(settings.default_domain, settings.fold_case)
         self.verifier = Verifier(
             time_cost=settings.argon2_time,
@@ -80,6 +85,7 @@ class AuthServer:
         self.tcp_port = 0
         self._health = health.aio.HealthServicer()
         self._server: aio.Server | None = None
+        self.authdaemon: Listener | None = None
 
     async def start(self) -> None:
         """Open the modules and serve. Raises MailError(CANNOT) where a door cannot be opened.
@@ -104,12 +110,21 @@ class AuthServer:
         if self.settings.tcp_listen:
             self.tcp_port = self._bind(server, self.settings.tcp_listen, self._credentials())
         await server.start()
+        if self.settings.authdaemon_listen:
+            self.authdaemon = await authdaemon.serve(
+                self.settings.authdaemon_listen,
+                self.authenticator,
+                send_hashes=self.settings.authdaemon_passwords,
+                limits=self._limits,
+            )
         for name in ("", *_NAMES):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self, grace: float) -> None:
         """Let calls end within `grace` seconds, then close everything."""
         await self._health.enter_graceful_shutdown()
+        if self.authdaemon is not None:
+            await self.authdaemon.drain(grace)
         if self._server is not None:
             await self._server.stop(grace)
         self.verifier.close()

@@ -10,7 +10,7 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
-from restante.model import ErrorKind, MailError, Options
+from restante.model import MailError, Options
 from services.auth.backends.base import Backend, Record
 from services.auth.names import Login
 
@@ -33,19 +33,21 @@ class Chain:
         if fault is not None:
             raise fault
 
-    async def candidates(self, login: Login, only: str = "") -> AsyncIterator[Record]:
-        """Yield the login's record of each module that has one; `only` names a single module."""
-        for module in self._chosen(only):
+    async def candidates(self, login: Login) -> AsyncIterator[tuple[Backend, Record]]:
+        """Yield the login's record of each module that has one."""
+        for module in self.modules:
             record = await module.find(login)
             if record is not None:
-                yield self._with_defaults(record)
+                yield module, self._with_defaults(record)
 
-    async def find(self, login: Login, only: str = "") -> Record | None:
-        """Return the first module's record, None where no module has one."""
-        for module in self._chosen(only):
+    async def find(self, login: Login, only: str = "") -> tuple[Backend, Record] | None:
+        """Return the first module's record; `only` names a single module to ask."""
+        for module in self.modules:
+            if only and module.name != only:
+                continue
             record = await module.find(login)
             if record is not None:
-                return self._with_defaults(record)
+                return module, self._with_defaults(record)
         return None
 
     async def records(self) -> AsyncIterator[tuple[Backend, Record]]:
@@ -58,14 +60,6 @@ class Chain:
         """Close every module."""
         for module in self.modules:
             await module.close()
-
-    def _chosen(self, only: str) -> Sequence[Backend]:
-        if not only:
-            return self.modules
-        chosen = [m for m in self.modules if m.name in (only, only.removeprefix("auth"))]
-        if not chosen:
-            raise MailError(ErrorKind.TEMPORARY, "no such module")
-        return chosen
 
     def _with_defaults(self, record: Record) -> Record:
         if not self._defaults.items_:

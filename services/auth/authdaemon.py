@@ -1,0 +1,261 @@
+"""courier-authlib's authdaemond protocol, so that exim and Courier's tools work unchanged.
+
+One request per connection, then we answer and close. A client may shut down its sending side
+before it reads (exim's ${readsocket} does): the answer still comes. Answers:
+  PRE, AUTH   "KEY=value" lines and ".", or exactly "FAIL"; nothing at all for a temporary failure
+  PASSWD      "OK" or "FAIL", also for a temporary failure; nothing for too few fields
+  ENUMERATE   rows and a final "."; no final "." where a module failed
+
+A disabled account: AUTH fails. PRE finds it, since its mail is still delivered, with IMAP, POP3
+and webmail switched off in OPTIONS (SASL EXTERNAL logs in by PRE alone).
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from restante.model import Account, ErrorKind, MailError, Options
+from restante.runtime.connection import Connection
+from restante.runtime.limits import ConnectionLimits
+from restante.runtime.listener import Listener, listen
+from restante.runtime.log import get_logger
+from restante.runtime.settings import ListenAddress
+from services.auth.authenticator import Authenticator
+
+log = get_logger(__name__)
+
+MAX_LINE: Final = 8191  # bytes with the line's end: shorter than C's BUFSIZ
+READ_SECONDS: Final = 10.0
+WRITE_SECONDS: Final = 30.0
+FAIL: Final = b"FAIL\n"
+
+_DISABLED: Final = Options.parse("disableimap=1,disablepop3=1,disablewebmail=1")
+_TEMPORARY: Final = (ErrorKind.TEMPORARY, ErrorKind.INTERNAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request; `remote` is TCPREMOTEIP. `fields` by command:
+
+    PRE (module, service, user), AUTH (service, type, rest...), PASSWD (service, user, old, new),
+    ENUMERATE ().
+    """
+
+    command: str
+    fields: tuple[bytes, ...] = ()
+    remote: str = ""
+
+
+class Reader:
+    """Bytes to a Request. `feed` returns it once it is whole; ValueError for what is none."""
+
+    def __init__(self) -> None:
+        self._data = b""
+        self._remote = ""
+        self._body = -1  # bytes that follow an AUTH line; -1 before it
+
+    def feed(self, data: bytes) -> Request | None:
+        """Take bytes as they came. Raises ValueError."""
+        self._data += data
+        while self._body < 0:
+            line, end, rest = self._data.partition(b"\n")
+            if len(line) + 1 > MAX_LINE:
+                raise ValueError("line too long")
+            if not end:
+                return None
+            self._data = rest
+            request = self._line(line)
+            if request is not None:
+                return request
+        if len(self._data) < self._body:
+            return None
+        body = self._data[: self._body]
+        return Request("AUTH", tuple(body.split(b"\n")), self._remote)
+
+    def _line(self, line: bytes) -> Request | None:
+        word, _, rest = line.partition(b" ")
+        if word == b"AUTH":
+            self._body = _length(rest)
+            return None
+        if word == b"PRE":
+            module, _, rest = rest.lstrip(b" ").partition(b" ")
+            service, _, user = rest.lstrip(b" ").partition(b" ")
+            return Request("PRE", (module, service, user.lstrip(b" ")), self._remote)
+        if word == b"PASSWD":
+            return Request("PASSWD", tuple(rest.split(b"\t")), self._remote)
+        if line == b"ENUMERATE":
+            return Request("ENUMERATE")
+        key, equals, value = line.partition(b"=")
+        if not equals:
+            raise ValueError("unknown command")
+        if key == b"TCPREMOTEIP":
+            self._remote = _text(value)
+        return None
+
+
+def _length(digits: bytes) -> int:
+    if not (digits.isdigit() and len(digits) <= 4 and int(digits) <= MAX_LINE):
+        raise ValueError("bad length")
+    return int(digits)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+class AuthdaemonConnection(Connection):
+    """One client."""
+
+    __slots__ = ("_auth", "_send_hashes")
+
+    def __init__(self, listener: Listener, auth: Authenticator, *, send_hashes: bool) -> None:
+        super().__init__(listener)
+        self._auth, self._send_hashes = auth, send_hashes
+
+    async def run(self) -> None:
+        """Read the request, answer, close."""
+        request = await self._request()
+        if request is None:
+            return
+        try:
+            await _COMMANDS[request.command](self, request)
+        except MailError as error:
+            # A fault closes without a byte: the client takes that for temporary.
+            if error.kind not in _TEMPORARY:
+                self.write(FAIL)
+            log.info(
+                "authdaemon request refused",
+                command=request.command,
+                peer=request.remote or self.peer.address,
+                reason=error.kind.value,
+                detail=error.text,
+            )
+        await self.drain(WRITE_SECONDS)
+
+    async def _request(self) -> Request | None:
+        reader = Reader()
+        while True:
+            data = await self.receive(READ_SECONDS)
+            if not data:
+                return None
+            try:
+                request = reader.feed(data)
+            except ValueError as error:
+                log.debug("bad authdaemon request", peer=self.peer.address, reason=str(error))
+                return None
+            if request is not None:
+                return request
+
+    async def pre(self, request: Request) -> None:
+        """Describe an account without a password."""
+        module, _, user = map(_text, request.fields)
+        login = self._auth.login(user)
+        found = await self._auth.chain.find(login, _module(module)) if login else None
+        if found is None:
+            self.write(FAIL)
+            return
+        record = found[1]
+        account = record.account
+        if account.disabled:
+            account = replace(account, options=_DISABLED.merged(account.options))
+        self._answer(account, record.password if self._send_hashes else "")
+
+    async def auth(self, request: Request) -> None:
+        """Check a password: "service, login, user, password"."""
+        if len(request.fields) < 4 or request.fields[1] != b"login":
+            self.write(FAIL)  # CRAM needs what a hash cannot give
+            return
+        service, _, user, password = request.fields[:4]
+        account = await self._auth.authenticate(
+            _text(user), password, service=_text(service), peer=self._peer(request)
+        )
+        self._answer(account, "")
+
+    async def passwd(self, request: Request) -> None:
+        """Change a password: "service, user, old, new"."""
+        if len(request.fields) < 4:
+            return
+        service, user, old, new = request.fields[:4]
+        if any(c < 0x20 for field in request.fields for c in field):
+            self.write(FAIL)
+            return
+        try:
+            await self._auth.change_password(
+                _text(user), old, new, service=_text(service), peer=self._peer(request)
+            )
+        except MailError as error:
+            log.info("password not changed", user=_text(user), reason=error.kind.value)
+            self.write(FAIL)
+            return
+        log.info("audit", action="account.password", actor="owner", target=_text(user), result="ok")
+        self.write(b"OK\n")
+
+    async def enumerate(self, request: Request) -> None:
+        """List every account."""
+        current = None
+        async for module, record in self._auth.chain.records():
+            if module is not current:
+                current = module
+                self.write(f"# {module.name}\n\n".encode())
+            self.write(_row(record.account))
+            await self.drain(WRITE_SECONDS)
+        self.write(b".\n")
+
+    def _answer(self, account: Account, stored: str) -> None:
+        lines = [
+            ("UID", str(account.uid)),
+            ("GID", str(account.gid)),
+            ("HOME", str(account.home)),
+            ("ADDRESS", account.address),
+            ("NAME", account.name.partition(",")[0]),
+            ("MAILDIR", str(account.maildir)),
+            ("QUOTA", str(account.quota)),
+            ("PASSWD", stored),
+            ("OPTIONS", str(account.options)),
+        ]
+        if any("\n" in value for _, value in lines):
+            raise MailError(ErrorKind.TEMPORARY, "a field of the account has a line end")
+        text = "".join(f"{key}={value}\n" for key, value in lines if value) + ".\n"
+        self.write(text.encode("utf-8", "surrogateescape"))
+
+    def _peer(self, request: Request) -> str:
+        if request.remote:
+            return request.remote
+        return "" if self.peer.address == "unix" else self.peer.address
+
+
+_COMMANDS: Final = {
+    "PRE": AuthdaemonConnection.pre,
+    "AUTH": AuthdaemonConnection.auth,
+    "PASSWD": AuthdaemonConnection.passwd,
+    "ENUMERATE": AuthdaemonConnection.enumerate,
+}
+
+
+def _module(name: str) -> str:
+    """Return the module that PRE names, "" for all; Courier's names start with "auth"."""
+    return "" if name == "." else name.removeprefix("auth")
+
+
+def _row(account: Account) -> bytes:
+    fields = (
+        account.address,
+        str(account.uid),
+        str(account.gid),
+        str(account.home),
+        str(account.maildir),
+        str(account.options),
+    )
+    if any(c in field for field in fields for c in "\t\n"):
+        raise MailError(ErrorKind.TEMPORARY, "a field of an account has a tab or line end")
+    return ("\t".join(fields) + "\n").encode("utf-8", "surrogateescape")
+
+
+async def serve(
+    address: ListenAddress, auth: Authenticator, *, send_hashes: bool, limits: ConnectionLimits
+) -> Listener:
+    """Listen; the socket is open to all, its directory protects it, as authdaemond's."""
+
+    def factory(listener: Listener) -> Connection:
+        return AuthdaemonConnection(listener, auth, send_hashes=send_hashes)
+
+    return await listen(address, factory, limits=limits, unix_mode=0o777)
