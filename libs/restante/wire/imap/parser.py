@@ -27,6 +27,7 @@ from restante.wire.imap.grammar import read_append_head, read_command, tag_of
 from restante.wire.imap.limits import PRE_AUTH, Limits
 
 _MARKER: Final = re.compile(rb"(~?)\{(\d+)(\+?)\}\Z")
+_ENDLESS: Final = re.compile(rb"(\d)(\d{40,})(\+?)\}\Z")  # its "{" is out of sight
 _LONGEST_MARKER: Final = 64  # octets at the end of a line where a marker is looked for
 _LONGEST_END: Final = _LONGEST_MARKER + 2  # and its CR LF
 _LONGEST_TAG: Final = 256  # octets where a tag is looked for
@@ -323,7 +324,7 @@ class ImapParser:
 
     def _on_skipped(self, end: bytes) -> Event | None:
         """Go on behind a skipped line, which may have announced a further literal."""
-        marker = _MARKER.search(end)
+        marker = _marker(end)
         self._start()
         if marker is None or not marker[3]:
             return None
@@ -366,7 +367,8 @@ def _marker(line: bytes) -> re.Match[bytes] | None:
     """Find a literal's announcement at the end of a line without its line end."""
     if not line.endswith(b"}"):
         return None
-    return _MARKER.search(line, max(len(line) - _LONGEST_MARKER, 0))
+    start = max(len(line) - _LONGEST_MARKER, 0)
+    return _MARKER.search(line, start) or _ENDLESS.search(line, start)
 
 
 def _size(marker: re.Match[bytes]) -> int:
