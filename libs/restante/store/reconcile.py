@@ -1,0 +1,353 @@
+"""Makes the index agree with new/ and cur/: finds new, renamed, changed and missing files.
+
+What may be remembered about the directories, and why a file is not gone at once, stands in
+scan.py.
+"""
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final
+
+from restante.model import MailError
+from restante.store import records
+from restante.store.accountfile import note_uidvalidity
+from restante.store.importers import Imported, import_folder
+from restante.store.index import LETTERS
+from restante.store.names import unique_name
+from restante.store.records import Added, Kind
+from restante.store.scan import (
+    Found,
+    delivery_order,
+    directory_mtime,
+    examine,
+    list_directory,
+    split,
+)
+from restante.store.transaction import Transaction
+
+_ROUNDS: Final = 6
+_MANY: Final = 16
+_MAX_UIDL: Final = 70  # RFC 1939 section 7
+
+
+def reconcile(turn: Transaction, *, force: bool = False) -> None:
+    """Look at the directories as far as needed and commit what is found. `force`: look at both."""
+    _Scan(turn).run(force)
+
+
+class _Scan:
+    """One reconciliation. Files that are found collect until all UIDs are given in one order."""
+
+    def __init__(self, turn: Transaction) -> None:
+        self.turn = turn
+        self.found: dict[bytes, Found] = {}  # by base
+        self.hopeless: set[bytes] = set()  # names in new/ that are no messages
+
+    def run(self, force: bool) -> None:
+        turn = self.turn
+        folder = turn.folder
+        for attempt in range(_ROUNDS):
+            new_mtime = directory_mtime(folder, "new")
+            cur_mtime = directory_mtime(folder, "cur")
+            first = force and not attempt
+            look_new = first or new_mtime != turn.new_mtime or not turn.new_settled
+            look_cur = first or turn.cur_is_due(cur_mtime)
+            if not (look_new or look_cur):
+                break
+            clock = turn.journal.clock()
+            # new/ before cur/: a file that moves meanwhile is in one of the two listings.
+            names = []
+            if look_new:
+                names = [n for n in list_directory(folder, "new") if n not in self.hopeless]
+            if look_cur:
+                turn.cur_mtime, turn.cur_settled = cur_mtime, clock > cur_mtime
+                self._compare_cur()
+            moved = self._take_new(names)
+            if look_new:
+                turn.new_mtime = new_mtime
+                turn.new_settled = clock > new_mtime and not moved
+            if not moved:
+                break
+        self._give_uids()
+        turn.commit()
+
+    # --- new/ -----------------------------------------------------------------------------------
+
+    def _take_new(self, names: list[bytes]) -> bool:
+        """Move messages to cur/. Returns whether something moved, by us or by another host."""
+        turn = self.turn
+        columns = turn.index.columns
+        known = columns.index_bases().get if len(names) > _MANY else columns.uid_of_base
+        moved = False
+        for name in names:
+            found = examine(turn.folder, "new", name)
+            if found is None:
+                # Gone: another host won, and cur/ will show it. A directory: never a message.
+                if self._exists("new", name):
+                    self.hopeless.add(name)
+                else:
+                    moved = True
+                continue
+            target = found.base + b":2," + LETTERS[found.flags]
+            uid = known(found.base) or 0
+            if uid:
+                row = columns.find(uid)
+                target = turn.index.filename(row, columns)
+            with turn.changing_cur():
+                if (uid or found.base in self.found) and self._taken(found.base):
+                    if self._same_file("new", name, uid):
+                        os.unlink(os.path.join(b"new", name), dir_fd=turn.folder)
+                        moved = True
+                        continue
+                    found = _renamed(found)
+                    target = found.name
+                    uid = 0
+                try:
+                    _rename(turn.folder, "new", name, "cur", target)
+                except FileNotFoundError:
+                    moved = True
+                    continue
+            moved = True
+            if not uid:
+                self.found[found.base] = found._replace(name=target, in_new=False)
+        return moved
+
+    def _exists(self, directory: str, name: bytes) -> bool:
+        return name in list_directory(self.turn.folder, directory)
+
+    def _taken(self, base: bytes) -> bool:
+        """Tell by listing whether cur/ has a file of this base name."""
+        names = list_directory(self.turn.folder, "cur")
+        return any(n.partition(b":2,")[0] == base for n in names)
+
+    def _same_file(self, directory: str, name: bytes, uid: int) -> bool:
+        """Tell whether it is another link of the file that has this UID."""
+        turn = self.turn
+        if not uid:
+            return False
+        columns = turn.index.columns
+        other = turn.index.filename(columns.find(uid), columns)
+        return _inode(turn.folder, directory, name) == _inode(turn.folder, "cur", other)
+
+    # --- cur/ -----------------------------------------------------------------------------------
+
+    def _compare_cur(self) -> None:
+        turn = self.turn
+        index = turn.index
+        columns = index.columns
+        known = columns.index_bases()
+        seen: dict[int, bytes] = {}
+        unknown: dict[bytes, bytes] = {}  # base -> name
+        doubles: list[tuple[bytes, bytes]] = []
+        for name in list_directory(turn.folder, "cur"):
+            base = name.partition(b":2,")[0]
+            uid = known.get(base)
+            if uid is None:
+                if base in self.found and self.found[base].name == name:
+                    continue
+                if base in unknown:
+                    doubles.append((unknown[base], name))
+                else:
+                    unknown[base] = name
+            elif uid in seen:
+                doubles.append((seen[uid], name))
+            else:
+                seen[uid] = name
+        for first, second in doubles:
+            self._resolve_double(first, second, seen, unknown)
+        if len(seen) < len(columns):
+            self._second_look(seen)
+        self._compare_names(seen)
+        for base, name in unknown.items():
+            found = examine(turn.folder, "cur", name)
+            if found is not None:
+                self.found[base] = found
+
+    def _second_look(self, seen: dict[int, bytes]) -> None:
+        """Expunge what two listings in a row do not show."""
+        turn = self.turn
+        columns = turn.index.columns
+        missing = {
+            columns.base(row): uid for row, uid in enumerate(columns.uids) if uid not in seen
+        }
+        for directory in ("new", "cur"):
+            for name in list_directory(turn.folder, directory):
+                base = name.partition(b":2,")[0]
+                uid = missing.pop(base, 0)
+                if uid and directory == "cur":
+                    seen[uid] = name
+        if missing:
+            turn.expunge(list(missing.values()))
+
+    def _compare_names(self, seen: dict[int, bytes]) -> None:
+        """Take over flags, and file names that do not follow from base and flags."""
+        turn = self.turn
+        index = turn.index
+        columns = index.columns
+        odd = index.filenames or {}
+        flags_column = columns.flags
+        changed: list[tuple[int, int, int]] = []
+        names: list[tuple[int, bytes]] = []
+        for row, uid in enumerate(columns.uids):
+            name = seen.get(uid)
+            if name is None:
+                continue
+            base, mark, letters = name.partition(b":2,")
+            if letters == LETTERS[flags_column[row]] and mark and uid not in odd:
+                continue
+            flags = split(name)[1]
+            if flags != flags_column[row]:
+                changed.append((uid, flags, columns.keyword_bits[row]))
+            usual = base + b":2," + LETTERS[flags]
+            if name != usual and odd.get(uid) != name:
+                names.append((uid, name))
+            elif name == usual and uid in odd:
+                names.append((uid, b""))
+        if changed:
+            turn.next_modseq()
+            turn.emit(Kind.FLAGS, records.pack_flags(changed))
+        if names:
+            turn.emit(Kind.FILENAME, records.pack_texts(names))
+
+    def _resolve_double(
+        self,
+        first: bytes,
+        second: bytes,
+        seen: dict[int, bytes],
+        unknown: dict[bytes, bytes],
+    ) -> None:
+        """Two names of one base: one file renamed while we listed, two links, or two messages."""
+        turn = self.turn
+        one = _inode(turn.folder, "cur", first)
+        two = _inode(turn.folder, "cur", second)
+        base = first.partition(b":2,")[0]
+        uid = turn.index.columns.uid_of_base(base)
+        if one is None and two is not None:
+            if uid:
+                seen[uid] = second
+            else:
+                unknown[base] = second
+            return
+        if one is None or two is None:
+            return
+        with turn.changing_cur():
+            if one == two:
+                with suppress(FileNotFoundError):
+                    os.unlink(os.path.join(b"cur", second), dir_fd=turn.folder)
+                return
+            found = examine(turn.folder, "cur", second)
+            if found is None:
+                return
+            found = _renamed(found)
+            with suppress(FileNotFoundError):
+                _rename(turn.folder, "cur", second, "cur", found.name)
+                self.found[found.base] = found
+
+    # --- UIDs -----------------------------------------------------------------------------------
+
+    def _give_uids(self) -> None:
+        turn = self.turn
+        imported = Imported()
+        if turn.importing:
+            turn.importing = False
+            imported = import_folder(turn.folder)
+            self._import_numbers(imported)
+        if not self.found:
+            return
+        turn.next_modseq()
+        uidls: list[tuple[int, bytes]] = []
+        names: list[tuple[int, bytes]] = []
+        taken: set[str] = set()
+        for uid, found in _in_order(self.found.values(), imported, turn.uidnext):
+            base = os.fsdecode(found.base)
+            turn.add(
+                Added(
+                    uid,
+                    found.flags,
+                    _keyword_bits(turn, imported, base, found.name),
+                    found.wire_size,
+                    found.date,
+                    found.base,
+                )
+            )
+            if found.name != found.base + b":2," + LETTERS[found.flags]:
+                names.append((uid, found.name))
+            uidl = imported.uidls.get(base)
+            if uidl and uidl not in taken and len(uidl) <= _MAX_UIDL:
+                taken.add(uidl)
+                uidls.append((uid, uidl.encode("utf-8", "surrogateescape")))
+        turn.uidnext = max(turn.uidnext, imported.uidnext)
+        if names:
+            turn.emit(Kind.FILENAME, records.pack_texts(names))
+        if uidls:
+            turn.emit(Kind.UIDL, records.pack_texts(uidls))
+
+    def _import_numbers(self, imported: Imported) -> None:
+        turn = self.turn
+        if imported.uidvalidity:
+            turn.index.uidvalidity = imported.uidvalidity
+            owner = turn.mailbox.owner
+            note_uidvalidity(owner.maildir, imported.uidvalidity, owner=owner.owner)
+            # What other servers knew, no session of ours sees for the first time.
+            turn.emit(Kind.RECENT, records.pack_number(max(imported.uidnext, 1)))
+
+
+def _keyword_bits(turn: Transaction, imported: Imported, base: str, name: bytes) -> int:
+    """Return the bits of imported keywords; those beyond the limit of a folder are left out."""
+    words = list(imported.keywords.get(base, ()))
+    if imported.letters:
+        letters = name.partition(b":2,")[2].partition(b",")[0].decode("latin-1")
+        words += [imported.letters[c] for c in letters if c in imported.letters]
+    mask = 0
+    for word in words:
+        with suppress(MailError):
+            mask |= turn.keyword_mask((word,))
+    return mask
+
+
+def _in_order(
+    found: Iterable[Found], imported: Imported, uidnext: int
+) -> Iterable[tuple[int, Found]]:
+    """Yield UIDs, ascending: imported ones first, then new ones in the order of delivery."""
+    known: list[tuple[int, Found]] = []
+    new: list[Found] = []
+    for item in found:
+        uid = imported.uids.get(os.fsdecode(item.base), 0) if imported.uids else 0
+        if uid:
+            known.append((uid, item))
+        else:
+            new.append(item)
+    known.sort(key=lambda pair: pair[0])
+    yield from known
+    uid = max(uidnext, imported.uidnext)
+    for item in sorted(new, key=delivery_order):
+        yield uid, item
+        uid += 1
+
+
+def _renamed(found: Found) -> Found:
+    """Give a file a base name of its own, keeping sizes and flags."""
+    _, comma, rest = found.base.partition(b",")
+    base = unique_name().encode() + comma + rest
+    name = base + b":2," + LETTERS[found.flags]
+    return found._replace(base=base, name=name)
+
+
+def _rename(folder: int, source: str, name: bytes, target: str, new_name: bytes) -> None:
+    os.rename(
+        os.path.join(source.encode(), name),
+        os.path.join(target.encode(), new_name),
+        src_dir_fd=folder,
+        dst_dir_fd=folder,
+    )
+
+
+def _inode(folder: int, directory: str, name: bytes) -> tuple[int, int] | None:
+    try:
+        status = os.stat(
+            os.path.join(directory.encode(), name), dir_fd=folder, follow_symlinks=False
+        )
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
