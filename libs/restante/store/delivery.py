@@ -79,6 +79,7 @@ class _How:
     current: bool
     date: int | None
     last: bool
+    check_quota: bool = True
 
 
 @dataclass(slots=True)
@@ -152,6 +153,7 @@ class Incoming:
         date: int | None = None,
         last: bool,
         key: str | None = None,
+        check_quota: bool = True,
     ) -> Delivered:
         """Put the message into a folder of an account; when this returns, it is durable.
 
@@ -159,11 +161,12 @@ class Incoming:
         flags, current: into cur/ with these flags (`current` alone: with none) instead of new/.
         date: internal date, unix seconds; None is now. last: no other delivery follows.
         key: repeated for the same account within two days, it delivers once.
+        check_quota: False lets it in even where the mailbox is full; it is counted all the same.
 
         MailError: OVER_QUOTA (before anything is visible), NO_SUCH_FOLDER, TEMPORARY.
         """
         stored_prefix = to_stored(prefix) if prefix else b""
-        how = _How("", stored_prefix, flags, current or bool(flags), date, last)
+        how = _How("", stored_prefix, flags, current or bool(flags), date, last, check_quota)
         if key is not None:
             return self._deliver_keyed(target, folder, how, key)
         return self._place(target, folder, how).finish()
@@ -272,7 +275,8 @@ class Incoming:
         while True:
             handle = target.acquire(folder)
             try:
-                target.check_quota(size, 1, folder=folder, flags=how.flags, handle=handle)
+                if how.check_quota:
+                    target.check_quota(size, 1, folder=folder, flags=how.flags, handle=handle)
                 delivered = self._put(target.owner, handle, how, size, wire_size)
             except OSError as error:
                 target.handles.drop(handle)

@@ -14,6 +14,7 @@ from restante.wire.lmtp.commands import (
     StartTls,
     Vrfy,
     Xclient,
+    is_hello,
 )
 from restante.wire.lmtp.parser import ChunkEnd, Content, DataEnd, Event, LmtpParser
 from restante.wire.lmtp.replies import Reply
@@ -38,4 +39,5 @@ __all__ = [
     "StartTls",
     "Vrfy",
     "Xclient",
+    "is_hello",
 ]

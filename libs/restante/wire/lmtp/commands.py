@@ -132,6 +132,11 @@ def parse(line: bytes) -> Command:
         return BadCommand(501, "5.1.3", "Bad address syntax")
 
 
+def is_hello(name: str) -> bool:
+    """Tell whether a client may call itself that: a domain, an address literal, or near to it."""
+    return _HELLO.match(name) is not None
+
+
 class _Syntax(Exception):  # noqa: N818 - a short cut out of nested parsing, never seen outside
     def __init__(self, status: str, text: str, code: int = 501) -> None:
         self.reply = BadCommand(code, status, text)
@@ -139,7 +144,7 @@ class _Syntax(Exception):  # noqa: N818 - a short cut out of nested parsing, nev
 
 def _lhlo(rest: str) -> Command:
     name = rest.strip(" ")
-    if not _HELLO.match(name):
+    if not is_hello(name):
         raise _Syntax("5.5.4", "LHLO needs a domain or an address literal")
     return Lhlo(name)
 

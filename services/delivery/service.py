@@ -1,0 +1,107 @@
+"""The delivery service of one worker: both hooks, one store, one door to auth."""
+
+import asyncio
+from typing import Final
+
+from restante.rpc.client import AuthClient, ClientTls
+from restante.runtime.http import HttpServer
+from restante.runtime.listener import Listener, listen
+from restante.runtime.metrics import Counter, Gauge
+from restante.runtime.worker import WorkerContext
+from restante.store.account import MailStore
+from restante.store.hints_engine import make_hints
+from restante.store.pool import StorePool
+from restante.store.volume import check_volume
+from services.delivery.deliver import Depot
+from services.delivery.http import create_app
+from services.delivery.ledger import KeyLedger
+from services.delivery.lmtp import Backend
+from services.delivery.lmtp_connection import BUSY, LmtpConnection
+from services.delivery.recipients import Recipients
+from services.delivery.settings import DeliverySettings
+
+_CONNECTIONS: Final = Gauge("restante_delivery_connections", "LMTP connections now.")
+_ACCEPTED: Final = Counter("restante_delivery_connections_total", "LMTP connections accepted.")
+
+
+class DeliveryService:
+    """What a worker runs (restante.runtime.worker.Service)."""
+
+    def __init__(self, context: WorkerContext[DeliverySettings], token: str) -> None:
+        self._context = context
+        self._settings = context.settings
+        self._token = token
+        self._counted = 0
+        self._listener: Listener | None = None
+        self._http: HttpServer | None = None
+
+    async def start(self) -> None:
+        """Open store and auth, then listen. MailError if the volume or an address is not there."""
+        context, settings = self._context, self._settings
+        check_volume(settings.mail_root)
+        pool = StorePool()
+        hints = make_hints(settings.hints, settings.mail_root)
+        self._store = MailStore(settings.mail_root, hints=hints, pool=pool)
+        self._auth = AuthClient(settings.auth_target, tls=_client_tls(settings))
+        backend = Backend(
+            settings,
+            Depot(
+                self._store,
+                pool,
+                settings.hostname,
+                settings.max_message_size,
+                settings.bare_newlines == "refuse",
+            ),
+            Recipients(
+                self._auth.lookup,
+                cache_seconds=settings.lookup_cache,
+                separators=settings.subaddress_separators,
+                folders=settings.subaddress_folders,
+                disabled=settings.disabled_accounts,
+            ),
+            tls_available=context.tls is not None,
+        )
+        if settings.lmtp_listen:
+            self._listener = await listen(
+                settings.lmtp_listen,
+                lambda listener: LmtpConnection(listener, backend),
+                tls=context.tls,
+                limits=context.limits,
+                proxy_protocol_from=settings.proxy_protocol_from,
+                busy=BUSY,
+            )
+        if settings.http_listen:
+            app = create_app(backend, self._token, KeyLedger(settings.mail_root))
+            self._http = HttpServer(
+                app,
+                settings.http_listen,
+                drain_seconds=settings.drain_seconds,
+                max_connections=settings.max_connections,
+            )
+            await self._http.start()
+        context.every_beat(self._measure)
+
+    async def drain(self) -> None:
+        """Let transactions and requests under way end within drain_seconds, then close."""
+        ending = []
+        if self._listener is not None:
+            ending.append(self._listener.drain(self._settings.drain_seconds))
+        if self._http is not None:
+            ending.append(self._http.drain())
+        await asyncio.gather(*ending)
+        await self._store.close()
+        await self._auth.close()
+
+    def _measure(self) -> None:
+        if self._listener is not None:
+            _CONNECTIONS.set(len(self._listener.connections))
+            _ACCEPTED.inc(self._listener.accepted - self._counted)
+            self._counted = self._listener.accepted
+
+
+def _client_tls(settings: DeliverySettings) -> ClientTls | None:
+    if settings.auth_client_ca is None:
+        return None
+    return ClientTls(
+        settings.auth_client_ca, settings.auth_client_certificate, settings.auth_client_key
+    )

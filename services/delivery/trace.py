@@ -1,0 +1,96 @@
+"""Trace fields of final delivery (RFC 5321 section 4.4): what is put before a message, and what
+is taken out of it.
+
+One block of fields per transaction, the same for every recipient, so that all of them can share
+one file. Delivered-To and the "for" of Received name a recipient, so they are written only where
+there is one (and Bcc recipients stay unknown to each other).
+"""
+
+import re
+import time
+from typing import Final
+
+from restante.model import Envelope
+
+# A header beyond this is not searched for Return-Path.
+_MAX_HEADER: Final = 64 * 1024
+
+_BLANK_LINE: Final = re.compile(rb"\r?\n\r?\n")
+_RETURN_PATH: Final = re.compile(
+    rb"(?:\A|(?<=\n))return-path[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE
+)
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = (
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+)  # fmt: skip
+
+
+def trace_fields(envelope: Envelope, *, hostname: str, id: str, now: float | None = None) -> bytes:
+    """Return Return-Path, Delivered-To (one recipient only) and Received, with CRLF.
+
+    Everything in the envelope has passed the grammar of addresses and names, which has no
+    control characters: nothing can break out of its line.
+    """
+    sender = "" if envelope.sender is None else str(envelope.sender)
+    lines = [f"Return-Path: <{sender}>\r\n"]
+    one = envelope.recipients[0] if len(envelope.recipients) == 1 else None
+    if one is not None:
+        lines.append(f"Delivered-To: {one}\r\n")
+    lines.append("Received: ")
+    if envelope.helo or envelope.peer:
+        lines.append(f"from {envelope.helo or 'unknown'}{_peer(envelope.peer)}\r\n\t")
+    lines.append(f"by {hostname} (Restante) with {envelope.protocol} id {id}")
+    lines.append(f"\r\n\tfor <{one}>; " if one is not None else ";\r\n\t")
+    lines.append(_date(time.time() if now is None else now))
+    lines.append("\r\n")
+    return "".join(lines).encode()
+
+
+class ReturnPathRemover:
+    """Drops Return-Path fields from the header of a message that comes in chunks."""
+
+    __slots__ = ("_header",)
+
+    def __init__(self) -> None:
+        self._header: bytes | None = b""  # what came so far; None once the header was passed on
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Return what can be passed on."""
+        if self._header is None:
+            return chunk
+        text = self._header + chunk if self._header else chunk
+        end = _BLANK_LINE.search(text)
+        if end is None and len(text) < _MAX_HEADER and not text.startswith((b"\n", b"\r\n")):
+            self._header = text
+            return b""
+        self._header = None
+        return _without_return_path(text, len(text) if end is None else end.end())
+
+    def finish(self) -> bytes:
+        """Return what is left at the end of a message that is all header."""
+        text, self._header = self._header, None
+        return _without_return_path(text, len(text)) if text else b""
+
+
+def _without_return_path(text: bytes, end: int) -> bytes:
+    head = text[:end]
+    if b"return-path" not in head.lower():
+        return text
+    return _RETURN_PATH.sub(b"", head) + text[end:]
+
+
+def _peer(peer: str) -> str:
+    if not peer:
+        return ""
+    if peer == "unix":
+        return " (unix socket)"
+    return f" ([IPv6:{peer}])" if ":" in peer else f" ([{peer}])"
+
+
+def _date(now: float) -> str:
+    """Date-time of RFC 5322 section 3.3, in UTC, whatever the locale."""
+    t = time.gmtime(now)
+    return (
+        f"{_DAYS[t.tm_wday]}, {t.tm_mday} {_MONTHS[t.tm_mon - 1]} {t.tm_year}"
+        f" {t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02} +0000"
+    )

@@ -1,0 +1,116 @@
+"""The POP3 service of one worker: its listeners, its store, its door to auth."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from restante.model import INBOX, Account
+from restante.rpc.client import AuthClient, ClientTls
+from restante.runtime.connection import Peer
+from restante.runtime.listener import Listener, listen
+from restante.runtime.metrics import Counter, Gauge
+from restante.runtime.worker import WorkerContext
+from restante.store.account import MailStore
+from restante.store.hints_engine import make_hints
+from restante.store.pool import StorePool
+from restante.store.volume import check_volume
+from services.pop3.connection import BUSY, Pop3Connection
+from services.pop3.login_delay import LoginTimes
+from services.pop3.maildrop import Maildrop
+from services.pop3.settings import Pop3Settings
+
+_CONNECTIONS: Final = Gauge("restante_pop3_connections", "POP3 connections now.")
+_ACCEPTED: Final = Counter("restante_pop3_connections_total", "POP3 connections accepted.")
+
+T = TypeVar("T")
+
+
+class Pop3Service:
+    """What a worker runs (restante.runtime.worker.Service), and the Backend of its sessions."""
+
+    def __init__(self, context: WorkerContext[Pop3Settings], times: LoginTimes) -> None:
+        self._context = context
+        self._times = times
+        self._counted = 0
+        self.settings = context.settings
+        self.listeners: list[Listener] = []
+
+    async def start(self) -> None:
+        """Open store and auth, then listen. MailError if the volume or an address is not there."""
+        context, settings = self._context, self.settings
+        check_volume(settings.mail_root)
+        self._pool = StorePool()
+        hints = make_hints(settings.hints, settings.mail_root)
+        self._store = MailStore(settings.mail_root, hints=hints, pool=self._pool)
+        self._auth = AuthClient(settings.auth_target, tls=_client_tls(settings))
+        for address, implicit in ((settings.listen, False), (settings.tls_listen, True)):
+            if address and not (implicit and context.tls is None):
+                self.listeners.append(
+                    await listen(
+                        address,
+                        lambda listener: Pop3Connection(listener, self),
+                        tls=context.tls,
+                        implicit_tls=implicit,
+                        limits=context.limits,
+                        proxy_protocol_from=settings.proxy_protocol_from,
+                        busy=BUSY,
+                    )
+                )
+        context.every_beat(self._measure)
+
+    async def drain(self) -> None:
+        """Turn away who has not logged in, let the others QUIT within drain_seconds, close."""
+        seconds = self.settings.drain_seconds
+        await asyncio.gather(*(listener.drain(seconds) for listener in self.listeners))
+        await self._store.close()
+        await self._auth.close()
+
+    # --- Backend of sessions ----------------------------------------------------------------------
+
+    @property
+    def tls_available(self) -> bool:
+        """True where STLS can be offered."""
+        return self._context.tls is not None
+
+    async def authenticate(self, user: str, password: str, peer: Peer, mechanism: str) -> Account:
+        """Ask auth. Raises MailError(AUTH_FAILED | DISABLED | TEMPORARY)."""
+        return await self._auth.authenticate(
+            user, password, service="pop3", peer=peer.address, tls=peer.tls, mechanism=mechanism
+        )
+
+    def early(self, account: Account) -> bool:
+        """True where the account logged in less than LOGIN-DELAY seconds ago."""
+        return self._times.early(account.address)
+
+    async def open(self, account: Account) -> Maildrop:
+        """Open the INBOX and take the snapshot, in one hop. Raises MailError."""
+        return await self._pool.run(self._open, account)
+
+    async def blocking(self, call: Callable[[], T]) -> T:
+        """Run file work in the pool."""
+        return await self._pool.run(call)
+
+    def _open(self, account: Account) -> Maildrop:
+        folders = self._store.open_account(account)
+        folders.ensure()
+        mailbox = folders.open_mailbox(INBOX)
+        try:
+            mailbox.refresh()
+            return Maildrop(mailbox)
+        except BaseException:
+            mailbox.release()
+            raise
+
+    def _measure(self) -> None:
+        _CONNECTIONS.set(sum(len(listener.connections) for listener in self.listeners))
+        accepted = sum(listener.accepted for listener in self.listeners)
+        _ACCEPTED.inc(accepted - self._counted)
+        self._counted = accepted
+
+
+def _client_tls(settings: Pop3Settings) -> ClientTls | None:
+    if settings.auth_client_ca is None:
+        return None
+    return ClientTls(
+        settings.auth_client_ca, settings.auth_client_certificate, settings.auth_client_key
+    )

@@ -1,0 +1,220 @@
+"""One POP3 session: its state, and the way of a command through the table.
+
+A handler takes (session, command) and returns bytes, or an iterator of chunks for a message too
+large to be sent in one piece. It never sees the socket: the connection writes what it returns, in
+order, and acts on `then` (close, start TLS) after the reply is written.
+
+States are those of RFC 1939 section 3. UPDATE is not a state a client can be in: it is what QUIT
+does in TRANSACTION. A session that ends in any other way removes nothing.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, Flag, auto
+from typing import Protocol, TypeVar
+
+from restante.model import Account, ErrorKind, MailError
+from restante.runtime.connection import Peer
+from restante.runtime.log import get_logger
+from restante.wire.pop3 import BadLine, Command, RawLine, error
+from services.pop3.maildrop import Maildrop
+from services.pop3.settings import Pop3Settings
+
+_log = get_logger(__name__)
+
+T = TypeVar("T")
+
+Reply = bytes | Iterator[bytes]
+
+
+class State(Flag):
+    """Where a session is; as a mask, where a command is allowed."""
+
+    AUTHORIZATION = auto()
+    TRANSACTION = auto()
+
+
+class Then(Enum):
+    """What the connection does after the reply."""
+
+    CONTINUE = auto()
+    CLOSE = auto()
+    START_TLS = auto()
+
+
+class Backend(Protocol):
+    """What a session needs from its worker."""
+
+    settings: Pop3Settings
+
+    @property
+    def tls_available(self) -> bool:
+        """True where STLS can be offered."""
+
+    async def authenticate(self, user: str, password: str, peer: Peer, mechanism: str) -> Account:
+        """Check a password. Raises MailError(AUTH_FAILED | DISABLED | TEMPORARY)."""
+
+    def early(self, account: Account) -> bool:
+        """True where the account logged in less than LOGIN-DELAY seconds ago."""
+
+    async def open(self, account: Account) -> Maildrop:
+        """Open the INBOX and take the snapshot. Raises MailError."""
+
+    async def blocking(self, call: Callable[[], T]) -> T:
+        """Run file work in the pool."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the log says at the end."""
+
+    retrieved: int = 0
+    top: int = 0
+    deleted: int = 0
+    octets: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the command table."""
+
+    handler: Callable[["Session", Command], Awaitable[Reply]]
+    states: State
+
+
+class Session:
+    """State of one connection. `admit` counts the session of an account, or says no."""
+
+    __slots__ = (
+        "account",
+        "admit",
+        "ahead",
+        "backend",
+        "bad_commands",
+        "continuation",
+        "counts",
+        "login_failures",
+        "maildrop",
+        "peer",
+        "table",
+        "then",
+        "user",
+        "utf8",
+    )
+
+    def __init__(
+        self,
+        backend: Backend,
+        peer: Peer,
+        table: dict[str, Entry],
+        admit: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        self.backend = backend
+        self.peer = peer
+        self.table = table
+        self.admit = admit
+        self.then = Then.CONTINUE
+        self.account: Account | None = None
+        self.maildrop: Maildrop | None = None
+        self.user = ""  # given by USER, waiting for PASS
+        # Takes the next line while a SASL exchange is on.
+        self.continuation: Callable[[bytes], Awaitable[bytes]] | None = None
+        self.utf8 = False
+        self.bad_commands = 0  # in a row
+        self.login_failures = 0
+        self.ahead: Sequence[Command] = ()  # what the client sent behind the command at hand
+        self.counts = Counts()
+
+    @property
+    def state(self) -> State:
+        """AUTHORIZATION until a login has opened the maildrop."""
+        return State.AUTHORIZATION if self.maildrop is None else State.TRANSACTION
+
+    @property
+    def mailbox(self) -> Maildrop:
+        """The maildrop; only in TRANSACTION, which the table sees to."""
+        assert self.maildrop is not None  # noqa: S101 - the table allows no other state
+        return self.maildrop
+
+    async def handle(self, event: Command | BadLine | RawLine) -> Reply:
+        """Answer one event. Never raises MailError."""
+        if type(event) is Command:
+            entry = self.table.get(event.name)
+            if entry is None:
+                return self._bad("Invalid command.")
+            if not entry.states & self.state:
+                return self._bad("Command is not valid in this state.")
+            try:
+                reply = await entry.handler(self, event)
+            except MailError as fault:
+                return self._refuse(fault)
+            self.bad_commands = 0
+            return reply
+        if type(event) is RawLine:
+            continuation, self.continuation = self.continuation, None
+            if continuation is not None:
+                return await continuation(event.data)
+        return self._bad(event.text if isinstance(event, BadLine) else "Invalid command.")
+
+    def forget_before_tls(self) -> None:
+        """Drop what was said in clear (RFC 2595 section 4)."""
+        self.user = ""
+        self.continuation = None
+        self.utf8 = False
+
+    def _bad(self, text: str) -> bytes:
+        self.bad_commands += 1
+        if self.bad_commands >= self.backend.settings.max_bad_commands:
+            self.then = Then.CLOSE
+            return error("Too many bad commands.")
+        return error(text)
+
+    def _refuse(self, fault: MailError) -> bytes:
+        if fault.kind is ErrorKind.BAD_REQUEST:
+            return self._bad(fault.text)
+        return refusal(fault)
+
+    async def end(self) -> None:
+        """The connection is over, in whatever way: write Seen marks, let the folder go."""
+        maildrop, self.maildrop = self.maildrop, None
+        if maildrop is None:
+            return
+        try:
+            if maildrop.has_update:
+                await self.backend.blocking(lambda: maildrop.finish(update=False))
+        except MailError as fault:
+            _log.warning("seen marks not written", user=self._name, reason=fault.text)
+        finally:
+            maildrop.close()
+            counts = self.counts
+            _log.info(
+                "logout",
+                user=self._name,
+                peer=self.peer.address,
+                retr=counts.retrieved,
+                top=counts.top,
+                deleted=counts.deleted,
+                octets=counts.octets,
+                seconds=round(time.monotonic() - counts.started, 3),
+            )
+
+    @property
+    def _name(self) -> str:
+        return self.account.address if self.account else ""
+
+
+_CODES = {
+    ErrorKind.AUTH_FAILED: "AUTH",
+    ErrorKind.TEMPORARY: "SYS/TEMP",
+    ErrorKind.LIMIT: "SYS/TEMP",
+    ErrorKind.IN_USE: "SYS/TEMP",
+    ErrorKind.INTERNAL: "SYS/TEMP",
+    ErrorKind.CORRUPT: "SYS/PERM",
+}
+
+
+def refusal(fault: MailError) -> bytes:
+    """-ERR with the response code of the kind (RFC 2449 section 8, RFC 3206)."""
+    return error(fault.text, _CODES.get(fault.kind, ""))
