@@ -78,7 +78,8 @@ class CommonSettings(BaseSettings):
     )
 
     data: AbsolutePath = Field(
-        default=Path("var").absolute(), description="Directory of all local state (0700)."
+        default_factory=lambda: Path("var").absolute(),
+        description="Directory of all local state (0700).",
     )
     mail_root: AbsolutePath = Field(
         default_factory=lambda done: done["data"] / "mail", description="Root of the mail volume."
