@@ -47,10 +47,9 @@ class NameRules:
 @lru_cache(maxsize=8192)
 def _parse(text: str, default_domain: str, fold_case: bool) -> Login:
     address = Address.parse(text)
-    local = unicodedata.normalize("NFC", address.local)
+    local = address.local.lower() if fold_case else address.local
+    local = unicodedata.normalize("NFC", local)
     domain = unicodedata.normalize("NFC", address.domain) or default_domain
-    if fold_case:
-        local = local.lower()
     if not is_safe(local, domain):
         raise MailError(ErrorKind.BAD_REQUEST, "bad address")
     return Login(text, local, domain)
