@@ -28,6 +28,7 @@ from restante.wire.imap.limits import PRE_AUTH, Limits
 
 _MARKER: Final = re.compile(rb"(~?)\{(\d+)(\+?)\}\Z")
 _ENDLESS: Final = re.compile(rb"(\d)(\d{40,})(\+?)\}\Z")  # its "{" is out of sight
+_APPEND: Final = re.compile(rb"[!-~]+ +APPEND ", re.IGNORECASE).match
 _LONGEST_MARKER: Final = 64  # octets at the end of a line where a marker is looked for
 _LONGEST_END: Final = _LONGEST_MARKER + 2  # and its CR LF
 _LONGEST_TAG: Final = 256  # octets where a tag is looked for
@@ -60,6 +61,7 @@ class ImapParser:
         "_append_sync",
         "_buffer",
         "_errors",
+        "_is_append",
         "_kept",
         "_literals",
         "_mode",
@@ -86,6 +88,7 @@ class ImapParser:
         self._need = 0  # octets of the current literal to come
         self._scanned = 0  # octets of the buffer known to hold no LF
         self._tag: str | None = None
+        self._is_append = False
         self._append: Append | None = None
         self._append_sync = False
 
@@ -255,9 +258,11 @@ class ImapParser:
             return self._refuse("tag expected", size, sync)
         if self.limits.literal_minus and not sync and size > _LITERAL_MINUS:
             return self._refuse("literal is too large for {n+}", size, sync)
-        head = bytes(self._kept + line[: marker.start()])
+        if not self._kept:
+            self._is_append = _APPEND(line) is not None
         binary = bool(marker[1])
-        if self.limits.append:
+        if self._is_append and self.limits.append:
+            head = bytes(self._kept + line[: marker.start()])
             try:
                 append = read_append_head(head, self.limits, size, binary=binary)
             except BadSyntaxError as fault:
