@@ -13,6 +13,7 @@ The pragma costs microseconds and is asked at every lookup. SQLite's WAL needs a
 import asyncio
 import os
 import sqlite3
+import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -80,6 +81,8 @@ class Database:
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self._engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url, threads)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sql")
+        self._preparing = threading.Lock()
+        self.prepared = False
 
     async def run(
         self, work: Callable[[Connection], _T], *, write: bool = False, retry: bool = True
@@ -90,16 +93,30 @@ class Database:
 
     def _transact(self, work: Callable[[Connection], _T], write: bool, retry: bool) -> _T:
         try:
-            with self._engine.begin() as connection:
-                if write and self.is_sqlite:
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")
-                return work(connection)
+            if not self.prepared:
+                self._prepare()
+            return self._begin(work, write)
         except DBAPIError as error:
             if retry and not write and error.connection_invalidated:
                 return self._transact(work, write, False)
             raise self._fault(error) from error
         except (SQLAlchemyError, OSError) as error:
             raise self._fault(error) from error
+
+    def _begin(self, work: Callable[[Connection], _T], write: bool) -> _T:
+        with self._engine.begin() as connection:
+            if write and self.is_sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            return work(connection)
+
+    def _prepare(self) -> None:
+        """Create file and tables where they are missing; before the first work that succeeds."""
+        with self._preparing:
+            if not self.prepared:
+                if self.is_sqlite:
+                    _private_file(Path(self.url.database or ""))
+                self._begin(schema.create, True)
+                self.prepared = True
 
     def _fault(self, error: Exception) -> MailError:
         log.error("accounts database failed", error=str(getattr(error, "orig", error)))
@@ -143,26 +160,18 @@ class SqlBackend:
         """`mail_root` is absolute; relative homes start there."""
         self.database = database
         self.mail_root = mail_root
-        self._opened = False
         self._watch: _Watch | None = None
         self._cache: OrderedDict[str, Record | None] = OrderedDict()
         self._version: object = None
 
     async def open(self) -> None:
-        """Create the tables where they are missing."""
-        if self.database.is_sqlite:
-            _private_file(Path(self.database.url.database or ""))
-        await self.database.run(schema.create, write=True)
-        if self.database.is_sqlite:
-            self._watch = _Watch(self.database.url.database or "")
-        self._opened = True
+        """Connect, and create the tables where they are missing."""
+        await self.database.run(lambda _: None)
 
     async def find(self, login: Login) -> Record | None:
         """Return the account of login.address."""
-        if not self._opened:
-            await self.open()
         address = login.address
-        version = self._watch.version() if self._watch else None
+        version = self._data_version()
         if version is None:
             return await self._read(address)
         if version != self._version:
@@ -180,8 +189,6 @@ class SqlBackend:
 
     async def records(self) -> AsyncIterator[Record]:
         """Yield every account, by address, in pages: no long transaction, no big list."""
-        if not self._opened:
-            await self.open()
         after = ""
         while True:
             rows = await self.database.run(partial(_rows, after=after))
@@ -208,6 +215,14 @@ class SqlBackend:
         if self._watch:
             self._watch.close()
         await self.database.close()
+
+    def _data_version(self) -> int | None:
+        """Return SQLite's number, None where records cannot be kept (PostgreSQL, a fault)."""
+        if self._watch is None:
+            if not (self.database.is_sqlite and self.database.prepared):
+                return None
+            self._watch = _Watch(self.database.url.database or "")
+        return self._watch.version()
 
     async def _read(self, address: str) -> Record | None:
         row = await self.database.run(
@@ -242,13 +257,9 @@ def _rows(connection: Connection, after: str) -> Sequence[RowMapping]:
 
 
 def _private_file(path: Path) -> None:
-    """Create the database file, readable by its owner only. Raises MailError(TEMPORARY)."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        text = f"accounts database {path}: {error.strerror}"
-        raise MailError(ErrorKind.TEMPORARY, text) from error
+    """Create the database file, readable by its owner only. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 class _Watch:

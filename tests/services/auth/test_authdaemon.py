@@ -1,0 +1,211 @@
+"""authdaemond's protocol byte by byte (reference: courier-authlib's authdaemond)."""
+
+import asyncio
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from restante.runtime.settings import ListenAddress
+from services.auth.authdaemon import MAX_LINE, Reader, Request
+from services.auth.server import AuthServer
+from tests.services.auth.accounts import add_account
+from tests.services.auth.conftest import make_settings, serving
+
+
+def settings_of(data: Path, **changes: Any) -> Any:
+    return make_settings(
+        data, authdaemon_listen=ListenAddress(path=str(data / "socket")), **changes
+    )
+
+
+@pytest.fixture
+async def server(data: Path) -> AsyncIterator[AuthServer]:
+    settings = settings_of(data, default_options="disablepop3=1")
+    async with serving(settings) as running:
+        await add_account(
+            running, "fred@example.test", name="Fred F, room 1", quota="100S", options="group=a"
+        )
+        await add_account(running, "off@example.test", disabled=True)
+        yield running
+
+
+async def ask(data: Path, request: bytes, *, half_close: bool = True) -> bytes:
+    reader, writer = await asyncio.open_unix_connection(str(data / "socket"))
+    writer.write(request)
+    if half_close:
+        writer.write_eof()
+    answer = await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+    return answer
+
+
+def body(*lines: str) -> bytes:
+    text = "\n".join(lines).encode()
+    return b"AUTH %d\n%s" % (len(text), text)
+
+
+def described(server: AuthServer, *, options: str = "group=a,disablepop3=1") -> bytes:
+    home = f"{server.settings.mail_root}/example.test/f/fr/fred"
+    return (
+        f"UID=1000\nGID=1000\nHOME={home}\nADDRESS=fred@example.test\nNAME=Fred F\n"
+        f"MAILDIR={home}/Maildir\nQUOTA=100S\nOPTIONS={options}\n.\n"
+    ).encode()
+
+
+async def test_pre(data: Path, server: AuthServer) -> None:
+    expected = described(server)
+    assert await ask(data, b"PRE . smtp fred@example.test\n") == expected
+    assert await ask(data, b"PRE . smtp fred@example.test\n", half_close=False) == expected
+    assert await ask(data, b"TCPREMOTEIP=192.0.2.1\nX=y\nPRE authsql imap FRED@example.test\n") == (
+        expected
+    )
+    assert await ask(data, b"PRE . smtp nobody@example.test\n") == b"FAIL\n"
+    assert await ask(data, b"PRE authpam smtp fred@example.test\n") == b"FAIL\n"
+    assert await ask(data, b"PRE . smtp ../fred\n") == b"FAIL\n"
+    assert await ask(data, b"PRE . smtp \n") == b"FAIL\n"
+
+
+async def test_pre_of_a_disabled_account_is_for_delivery_only(
+    data: Path, server: AuthServer
+) -> None:
+    answer = await ask(data, b"PRE . smtp off@example.test\n")
+    assert b"\nOPTIONS=disableimap=1,disablepop3=1,disablewebmail=1\n" in answer
+    assert await ask(data, body("imap", "login", "off@example.test", "secret")) == b"FAIL\n"
+
+
+async def test_auth(data: Path, server: AuthServer) -> None:
+    expected = described(server)
+    fred = "fred@example.test"
+    assert await ask(data, body("imap", "login", fred, "secret")) == expected
+    assert await ask(data, body("imap", "login", fred, "secret", "")) == expected
+    assert await ask(data, body("imap", "login", fred, "secret"), half_close=False) == expected
+    assert await ask(data, body("imap", "login", fred, "wrong")) == b"FAIL\n"
+    assert await ask(data, body("imap", "login", fred, "")) == b"FAIL\n"
+    assert await ask(data, body("imap", "login", "nobody@example.test", "x")) == b"FAIL\n"
+    assert await ask(data, body("imap", "cram-md5", "aaaa", "bbbb")) == b"FAIL\n"
+    assert await ask(data, body("imap", "login", fred)) == b"FAIL\n"
+
+
+async def test_hashes_only_where_a_setting_says_so(data: Path) -> None:
+    async with serving(settings_of(data, authdaemon_passwords=True)) as server:
+        await add_account(server, "fred@example.test", stored="$1$abc$def")
+        answer = await ask(data, b"PRE . smtp fred@example.test\n")
+        assert b"\nPASSWD=$1$abc$def\n" in answer
+        assert b"PASSWD2" not in answer
+
+
+async def test_passwd(data: Path, server: AuthServer) -> None:
+    fred = b"fred@example.test"
+    assert await ask(data, b"PASSWD imap\t%s\twrong\tnew\n" % fred) == b"FAIL\n"
+    assert await ask(data, b"PASSWD imap\t%s\tsecret\tn\x01w\n" % fred) == b"FAIL\n"
+    assert await ask(data, b"PASSWD imap\t%s\tsecret\n" % fred) == b""
+    assert await ask(data, b"PASSWD imap\t%s\tsecret\t\n" % fred) == b"FAIL\n"
+    assert await ask(data, b"PASSWD imap\t%s\tsecret\tnew\n" % fred) == b"OK\n"
+    assert await ask(data, body("imap", "login", fred.decode(), "secret")) == b"FAIL\n"
+    assert await ask(data, body("imap", "login", fred.decode(), "new")) == described(server)
+    assert await ask(data, b"PASSWD imap\toff@example.test\tsecret\tnew\n") == b"FAIL\n"
+
+
+async def test_enumerate(data: Path, server: AuthServer) -> None:
+    root = server.settings.mail_root
+    fred, off = f"{root}/example.test/f/fr/fred", f"{root}/example.test/o/of/off"
+    assert (
+        await ask(data, b"ENUMERATE\n")
+        == (
+            "# sql\n\n"
+            f"fred@example.test\t1000\t1000\t{fred}\t{fred}/Maildir\tgroup=a,disablepop3=1\n"
+            f"off@example.test\t1000\t1000\t{off}\t{off}/Maildir\tdisablepop3=1\n"
+            ".\n"
+        ).encode()
+    )
+
+
+async def test_a_fault_closes_without_a_byte(data: Path) -> None:
+    path = data / "userdb"
+    path.write_text("fred\thome=/home/fred|uid=1|gid=1|systempw={PLAIN}x\n")
+    path.chmod(0o644)
+    async with serving(settings_of(data, modules="userdb", userdb=path)):
+        assert await ask(data, b"PRE . smtp fred\n") == b""
+        assert await ask(data, body("imap", "login", "fred", "x")) == b""
+        assert await ask(data, b"PASSWD imap\tfred\tx\tnew\n") == b"FAIL\n"
+        assert await ask(data, b"ENUMERATE\n") == b""
+        path.chmod(0o600)
+        assert (await ask(data, b"PRE . smtp fred\n")).endswith(b".\n")
+        # This module cannot change passwords.
+        assert await ask(data, b"PASSWD imap\tfred\tx\tnew\n") == b"FAIL\n"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"",
+        b"\n",
+        b"HELO\n",
+        b"AUTH\n",
+        b"AUTH x\n",
+        b"AUTH -1\n",
+        b"AUTH 99999999999999999999\n",
+        b"AUTH 8192\n",
+        b"AUTH 10\nshort",
+        b"PRE . imap fred",
+        b"x" * 10000,
+        b"A=" + b"x" * 9000 + b"\nPRE . smtp fred@example.test\n",
+        b"\0\0\0\n",
+    ],
+)
+async def test_what_is_no_request_gets_no_answer(
+    data: Path, server: AuthServer, request_: bytes
+) -> None:
+    assert await ask(data, request_) == b""
+
+
+def test_every_split() -> None:
+    for whole, expected in (
+        (
+            b"TCPREMOTEIP=192.0.2.1\nPRE . imap a b c\n",
+            Request("PRE", (b".", b"imap", b"a b c"), "192.0.2.1"),
+        ),
+        (body("imap", "login", "a", "b"), Request("AUTH", (b"imap", b"login", b"a", b"b"))),
+        (b"PASSWD a\tb\tc\td\n", Request("PASSWD", (b"a", b"b", b"c", b"d"))),
+        (b"ENUMERATE\n", Request("ENUMERATE")),
+    ):
+        for cut in range(len(whole)):
+            reader = Reader()
+            assert reader.feed(whole[:cut]) is None
+            assert reader.feed(whole[cut:]) == expected
+
+
+def test_memory_is_bounded() -> None:
+    reader = Reader()
+    for _ in range(MAX_LINE - 1):
+        assert reader.feed(b"x") is None
+    with pytest.raises(ValueError, match="line too long"):
+        reader.feed(b"x")
+
+
+@pytest.mark.skipif(shutil.which("exim4") is None, reason="exim4 is not installed")
+async def test_exim_reads_the_socket(data: Path, server: AuthServer) -> None:
+    data.chmod(0o755)
+    expression = "${readsocket{%s/socket}{PRE . smtp fred@example.test\\n}{5s}{|}}" % data  # noqa: UP031
+    config = data / "exim.conf"
+    config.write_text("")
+    process = await asyncio.to_thread(
+        subprocess.run,
+        ["exim4", "-C", str(config), "-be", expression],
+        capture_output=True,
+        timeout=20,
+        check=False,
+    )
+    assert process.stdout.rstrip(b"\n") == described(server).replace(b"\n", b"|"), process.stderr
+
+
+async def test_a_reset_client_harms_nobody(data: Path, server: AuthServer) -> None:
+    with socket.socket(socket.AF_UNIX) as rude:
+        rude.connect(str(data / "socket"))
+        rude.sendall(b"ENUMERATE\n")
+    assert await ask(data, b"PRE . smtp fred@example.test\n") == described(server)
