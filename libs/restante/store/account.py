@@ -85,6 +85,8 @@ class MailStore:
     """All accounts of one worker process. Thread-safe."""
 
     def __init__(self, mail_root: Path, *, hints: Hints, pool: StorePool | None = None) -> None:
+        """Made on the event loop's thread, after the process has forked for the last time."""
+        hints.start()
         self.mail_root = mail_root
         self.hints = hints
         self.pool = pool or StorePool()

@@ -2,7 +2,8 @@
 
 `Hints` itself only has the slow rescan that backs both engines: each watched folder is called
 once in RESCAN seconds, spread evenly. InotifyHints adds the kernel's events of the local disk,
-RedisHints messages between hosts. What is correct in the store never depends on either.
+RedisHints messages between hosts; hints_engine.py chooses by the setting RESTANTE_HINTS. What is
+correct in the store never depends on either.
 
 Watching happens on the event loop's thread, and callbacks run there; publishing may come from any
 thread. A callback must be quick (it schedules work) and must not raise.
@@ -52,6 +53,9 @@ class Hints:
         self._round = itertools.cycle(range(len(self._buckets)))
         self._timer: asyncio.TimerHandle | None = None
 
+    def start(self) -> None:
+        """Bind to the running event loop; what must be there before `publish` can work."""
+
     def publish(self, maildir: Path, folder: FolderName) -> None:
         """Tell the watchers in other processes that a folder has changed. Any thread."""
 
@@ -60,7 +64,7 @@ class Hints:
 
         `directory` is the folder's directory, open during this call. On the loop's thread.
         """
-        watch = Watch(self, (maildir, folder), callback, next(self._numbers) % len(self._buckets))
+        watch = Watch(self, None, callback, self._next_bucket())
         self._keep(watch)
         return watch
 
@@ -76,6 +80,9 @@ class Hints:
         for bucket in self._buckets:
             bucket.clear()
 
+    def _next_bucket(self) -> int:
+        return next(self._numbers) % len(self._buckets)
+
     def _keep(self, watch: Watch) -> None:
         self._buckets[watch.bucket].add(watch)
         if self._timer is None:
@@ -83,5 +90,7 @@ class Hints:
 
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(1.0, self._tick)
-        for watch in list(self._buckets[next(self._round)]):
-            watch.callback()
+        bucket = self._buckets[next(self._round)]
+        for watch in list(bucket):
+            if watch in bucket:  # not cancelled by a callback before it
+                watch.callback()
