@@ -10,7 +10,7 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, Final, cast
 
 import structlog
@@ -56,9 +56,11 @@ def escape(text: str) -> str:
 def configure(level: str = "info", style: str = "console") -> None:
     """Set up this process's logs: level debug|info|warning|error, style console|json."""
     least = _LEVELS[level]
-    renderer = _json_line if style == "json" else _console_line
+    json_style = style == "json"
+    renderer = _json_line if json_style else _console_line
+    clean = _clean(str if json_style else escape)  # JSON has escapes of its own
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, _add_common, _clean, renderer],
+        processors=[structlog.contextvars.merge_contextvars, _add_common, clean, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
@@ -79,18 +81,21 @@ def _add_common(logger: Any, method: str, event: Event) -> Event:
     return event
 
 
-def _clean(logger: Any, method: str, event: Event) -> Event:
-    for key, value in event.items():
-        if any(name in key.lower() for name in _SECRET_NAMES):
-            event[key] = "***"
-        elif isinstance(value, str):
-            if key != "exception":
-                event[key] = escape(value[:_MAX_VALUE])
-        elif isinstance(value, bytes | bytearray | memoryview):
-            event[key] = escape(bytes(value[:_MAX_VALUE]).decode("latin-1"))
-        elif value is not None and not isinstance(value, int | float | bool):
-            event[key] = escape(str(value)[:_MAX_VALUE])
-    return event
+def _clean(escaped: Callable[[str], str]) -> Callable[[Any, str, Event], Event]:
+    def clean(logger: Any, method: str, event: Event) -> Event:
+        for key, value in event.items():
+            if any(name in key.lower() for name in _SECRET_NAMES):
+                event[key] = "***"
+            elif isinstance(value, str):
+                if key != "exception":
+                    event[key] = escaped(value[:_MAX_VALUE])
+            elif isinstance(value, bytes | bytearray | memoryview):
+                event[key] = escaped(bytes(value[:_MAX_VALUE]).decode("latin-1"))
+            elif value is not None and not isinstance(value, int | float | bool):
+                event[key] = escaped(str(value)[:_MAX_VALUE])
+        return event
+
+    return clean
 
 
 def _timestamp() -> str:
@@ -119,7 +124,7 @@ def _quoted(value: object) -> str:
 
 
 def _json_line(logger: Any, method: str, event: Event) -> str:
-    return json.dumps({"time": _timestamp(), **event}, ensure_ascii=False, default=str)
+    return json.dumps({"time": _timestamp(), **event}, default=str)
 
 
 class _Bridge(logging.Handler):
@@ -133,6 +138,6 @@ class _Bridge(logging.Handler):
             if level < logging.INFO:
                 name = "debug"
             values = {"exc_info": True} if record.exc_info and sys.exc_info()[0] else {}
-            getattr(log, name)(escape(record.getMessage()), **values)
+            getattr(log, name)(record.getMessage(), **values)
         except Exception:  # noqa: BLE001 - a log line must never end a session
             self.handleError(record)
