@@ -87,7 +87,7 @@ def list_folders(maildir: int) -> dict[FolderName, str]:
             rest.append((name, directory))
         else:
             found[name] = directory
-    for name, directory in rest:
+    for name, directory in sorted(rest, key=lambda item: os.fsencode(item[1])):
         number = 2
         while (other := (*name[:-1], f"{name[-1]} ({number})")) in found:
             number += 1
