@@ -279,6 +279,8 @@ class _Parent(Generic[S]):
 
     def on_pipe(self, worker: _Worker) -> None:
         """A worker said something."""
+        if worker.pipe < 0:
+            return  # reaped in this same turn of the loop
         try:
             data = os.read(worker.pipe, 4096)
         except BlockingIOError:
