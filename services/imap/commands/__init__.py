@@ -1,0 +1,1 @@
+"""Handlers, one file per family, mirroring restante.wire.imap.commands."""

@@ -1,0 +1,85 @@
+"""The IMAP service of one worker: its listeners, its store, its door to auth."""
+
+import asyncio
+from typing import Final
+
+from restante.rpc.client import AuthClient, ClientTls
+from restante.runtime.listener import Listener, listen
+from restante.runtime.metrics import Counter, Gauge
+from restante.runtime.worker import WorkerContext
+from restante.store.account import MailStore
+from restante.store.hints_engine import make_hints
+from restante.store.pool import StorePool
+from restante.store.volume import check_volume
+from services.imap.backend import Authenticator, Backend, names_of
+from services.imap.connection import BUSY, ImapConnection
+from services.imap.settings import ImapSettings
+
+_CONNECTIONS: Final = Gauge("restante_imap_connections", "IMAP connections now.")
+_ACCEPTED: Final = Counter("restante_imap_connections_total", "IMAP connections accepted.")
+
+
+class ImapService:
+    """What a worker runs (restante.runtime.worker.Service)."""
+
+    def __init__(
+        self, context: WorkerContext[ImapSettings], *, auth: Authenticator | None = None
+    ) -> None:
+        """`auth`: in place of the auth service of the settings."""
+        self._context = context
+        self._settings = context.settings
+        self._auth = auth
+        self._client: AuthClient | None = None
+        self._counted = 0
+        self.listeners: list[Listener] = []
+
+    async def start(self) -> None:
+        """Open store and auth, then listen. MailError if the volume or an address is not there."""
+        context, settings = self._context, self._settings
+        check_volume(settings.mail_root)
+        self._pool = StorePool()
+        self._store = MailStore(
+            settings.mail_root,
+            hints=make_hints(settings.hints, settings.mail_root),
+            pool=self._pool,
+        )
+        auth = self._auth
+        if auth is None:
+            auth = self._client = AuthClient(settings.auth_target, tls=_client_tls(settings))
+        backend = Backend(settings, auth, self._store, self._pool, names_of(settings))
+        for address, implicit in ((settings.listen, False), (settings.tls_listen, True)):
+            if address and not (implicit and context.tls is None):
+                self.listeners.append(
+                    await listen(
+                        address,
+                        lambda listener: ImapConnection(listener, backend),
+                        tls=context.tls,
+                        implicit_tls=implicit,
+                        limits=context.limits,
+                        proxy_protocol_from=settings.proxy_protocol_from,
+                        busy=BUSY,
+                    )
+                )
+        context.every_beat(self._measure)
+
+    async def drain(self) -> None:
+        """Say BYE to every session, at the latest within drain_seconds, and close the store."""
+        seconds = self._settings.drain_seconds
+        await asyncio.gather(*(listener.drain(seconds) for listener in self.listeners))
+        await self._store.close()
+        if self._client is not None:
+            await self._client.close()
+
+    def _measure(self) -> None:
+        _CONNECTIONS.set(sum(len(listener.connections) for listener in self.listeners))
+        accepted = sum(listener.accepted for listener in self.listeners)
+        _ACCEPTED.inc(accepted - self._counted)
+        self._counted = accepted
+
+
+def _client_tls(settings: ImapSettings) -> ClientTls | None:
+    if settings.auth_client_ca is None:
+        return None
+    return ClientTls(
+        settings.auth_client_ca, settings.auth_client_certificate, settings.auth_client_key
+    )

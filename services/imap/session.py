@@ -1,0 +1,245 @@
+"""The state of one IMAP session, and what handlers may do with it.
+
+States are RFC 3501 section 3: not authenticated, authenticated, selected, logout. A handler takes
+(session, command), sends untagged lines through `session.send` and returns its Reply; the
+connection adds pending updates and the tagged line. Handlers never see the socket, and hold no
+lock while they write.
+
+Invariants
+- Updates are told at one place only, `updates`, so that an EXPUNGE can never slip into the
+  answers of FETCH, STORE or SEARCH (RFC 3501 section 7.4.1).
+- Blocking work goes through `blocking`; after it, the state of the mailbox may have moved.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from enum import IntFlag
+from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
+
+from restante.store.account import AccountStore
+
+from restante.model import Account, ErrorKind, FolderName, MailError
+from restante.runtime.log import get_logger
+from services.imap.output import Output
+from services.imap.selected import Selected
+
+if TYPE_CHECKING:
+    from services.imap.backend import Backend
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_BATCH: Final = 500  # rows between two looks at the clock
+_REFRESH_EVERY: Final = 1.0  # seconds; FETCH and SEARCH look at the disk no more often
+
+_log = get_logger(__name__)
+
+
+class State(IntFlag):
+    """States of RFC 3501 section 3; a mask in the dispatch table."""
+
+    CONNECTED = 1
+    AUTHENTICATED = 2
+    SELECTED = 4
+
+
+class Client(Protocol):
+    """The other end, as far as a command may talk with it between command and answer."""
+
+    @property
+    def peer_address(self) -> str:
+        """IP address, or "unix"."""
+
+    @property
+    def secure(self) -> bool:
+        """True if nobody on the way can read along."""
+
+    @property
+    def may_start_tls(self) -> bool:
+        """True if STARTTLS can be done."""
+
+    async def ask(self, challenge: bytes) -> bytes:
+        """Send "+ challenge" (base64) and return the client's next line."""
+
+    def message(self) -> AsyncIterator[bytes]:
+        """Let the client send the message of its APPEND, and yield it as it comes."""
+
+    async def idle(self, session: "Session") -> bool:
+        """Tell updates until the client sends a line; True if it was DONE."""
+
+    def wake(self) -> None:
+        """Look for updates, if idle."""
+
+    def acquire_user(self, address: str) -> bool:
+        """Count the connection as a session of the account, or say no."""
+
+
+class Session:
+    """Everything a connection knows beside its socket."""
+
+    __slots__ = (
+        "account",
+        "backend",
+        "client",
+        "condstore",
+        "ending",
+        "login_failures",
+        "out",
+        "selected",
+        "starting_tls",
+        "store",
+    )
+
+    def __init__(self, backend: "Backend", client: Client, out: Output) -> None:
+        self.backend = backend
+        self.client = client
+        self.out = out
+        self.account: Account | None = None
+        self.store: AccountStore | None = None
+        self.selected: Selected | None = None
+        self.condstore = False  # enabled by ENABLE or any CONDSTORE-aware command (RFC 7162 3.1)
+        self.ending = False
+        self.starting_tls = False  # the handshake follows the reply
+        self.login_failures = 0
+
+    @property
+    def state(self) -> State:
+        """Return the present state."""
+        if self.selected is not None:
+            return State.SELECTED
+        return State.AUTHENTICATED if self.account is not None else State.CONNECTED
+
+    @property
+    def mail(self) -> AccountStore:
+        """Return the account's store; only in states after login."""
+        if self.store is None:
+            raise MailError(ErrorKind.INTERNAL, "not logged in")
+        return self.store
+
+    @property
+    def box(self) -> Selected:
+        """Return the selected mailbox; only in the selected state."""
+        if self.selected is None:
+            raise MailError(ErrorKind.INTERNAL, "no mailbox is selected")
+        return self.selected
+
+    @property
+    def user(self) -> str | None:
+        """Return the account's address for the log."""
+        return self.account.address if self.account is not None else None
+
+    @property
+    def may_start_tls(self) -> bool:
+        """True if STARTTLS is served now."""
+        return self.account is None and self.client.may_start_tls
+
+    @property
+    def may_use_password(self) -> bool:
+        """False where TLS is required and there is none."""
+        return self.client.secure or not self.backend.settings.tls_required
+
+    def folder(self, name: bytes, *, create: bool = False) -> FolderName:
+        """Return the folder of a client's mailbox name. Raises MailError(CANNOT)."""
+        return self.backend.names.decode(name, create=create)
+
+    def shown(self, name: FolderName) -> bytes:
+        """Return the mailbox name that the client sees, not yet quoted."""
+        return self.backend.names.encode(name)
+
+    def enter(self, account: Account, store: AccountStore) -> None:
+        """Become authenticated."""
+        self.account, self.store = account, store
+        _log.info("login", user=account.address, peer=self.client.peer_address)
+
+    def login_failed(self, user: str, error: MailError) -> None:
+        """Count and log a failed login; enough of them end the session."""
+        _log.info("login failed", user=user, peer=self.client.peer_address, reason=error.kind.value)
+        if error.kind is ErrorKind.AUTH_FAILED:
+            self.login_failures += 1
+
+    def send(self, data: bytes) -> None:
+        """Queue whole response lines."""
+        self.out.send(data)
+
+    async def blocking(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run store work in the pool."""
+        result = await self.backend.pool.run(work, *args, **kwargs)
+        self.out.resumed()
+        return result
+
+    def writable(self) -> Selected:
+        """Return the selected mailbox. MailError(PERMISSION) after EXAMINE."""
+        if self.box.readonly:
+            raise MailError(ErrorKind.PERMISSION, "The mailbox was opened read-only.")
+        return self.box
+
+    def select(self, selected: Selected) -> None:
+        """Enter the selected state."""
+        self.unselect()
+        self.selected = selected
+
+    def unselect(self) -> None:
+        """Leave the selected state, removing nothing."""
+        selected, self.selected = self.selected, None
+        if selected is not None:
+            selected.close()
+
+    async def refresh(self, *, now: bool = False) -> None:
+        """Look at the disk for what other programs and hosts did: at once, or if it is time."""
+        selected = self.selected
+        if selected is None:
+            return
+        clock = asyncio.get_running_loop().time()
+        if now or clock - selected.refreshed >= _REFRESH_EVERY:
+            selected.refreshed = clock
+            await self.blocking(selected.mailbox.refresh)
+
+    async def updates(self, *, expunge: bool) -> None:
+        """Tell what changed since the last time (RFC 3501 section 7.4, RFC 7162 section 3.2)."""
+        selected = self.selected
+        if selected is None or not selected.view.pending():
+            return
+        found = selected.view.poll(expunge=expunge)
+        for at in range(0, len(found.expunged), _BATCH):
+            some = found.expunged[at : at + _BATCH]
+            self.out.send_rows([b"* %d EXPUNGE\r\n" % seq for seq in some])
+            await self.out.breathe()
+        if found.exists is not None:
+            self.send(b"* %d EXISTS\r\n" % found.exists)
+        if found.recent is not None:
+            self.send(b"* %d RECENT\r\n" % found.recent)
+        for uid in found.vanished:
+            selected.told.pop(uid, None)
+        await self.tell_flags(selected, found.changed)
+
+    async def tell_flags(self, selected: Selected, uids: Sequence[int]) -> None:
+        """Send FETCH responses with the flags of these messages, but for what was told before."""
+        self.send(selected.new_flags_lines())
+        flag_text, view, told = selected.flag_text, selected.view, selected.told
+        for at in range(0, len(uids), _BATCH):
+            columns = selected.mailbox.columns
+            flag_text.use(selected.mailbox.keywords)
+            out = []
+            for uid in uids[at : at + _BATCH]:
+                seq, row = view.seq_of(uid), columns.find(uid)
+                if seq is None or row < 0:
+                    continue
+                modseq = columns.modseqs[row]
+                if told and told.pop(uid, 0) == modseq:
+                    continue
+                flags = flag_text.text(
+                    columns.flags[row], columns.keyword_bits[row], view.is_recent(uid)
+                )
+                if self.condstore:
+                    text = b"* %d FETCH (UID %d MODSEQ (%d) FLAGS %b)\r\n"
+                    out.append(text % (seq, uid, modseq, flags))
+                else:
+                    out.append(b"* %d FETCH (UID %d FLAGS %b)\r\n" % (seq, uid, flags))
+            self.out.send_rows(out)
+            await self.out.breathe()
+
+    def close(self) -> None:
+        """Give back everything that the session holds."""
+        self.unselect()
+        if self.account is not None:
+            _log.info("logout", user=self.account.address, sent=self.out.sent)
