@@ -29,6 +29,7 @@ from restante.model.folder_name import folder_name
 
 DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 SUBDIRECTORIES: Final = ("tmp", "new", "cur")
+_PIECE: Final = 1 << 20
 MAX_NAME: Final = 255  # bytes of a directory's name
 MARK: Final = "maildirfolder"  # an empty file: "my quota is counted one level up"
 
@@ -176,6 +177,30 @@ def _open_exact(root: int, name: FolderName) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def read_plain(directory: int, name: str, limit: int) -> bytes | None:
+    """Return up to `limit` bytes of a plain file; None where there is none of that name.
+
+    Links, pipes, devices and directories are no plain files and are not waited for. OSError.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        fd = os.open(name, flags, dir_fd=directory)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
+            return None
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
+        pieces = []
+        while limit > 0 and (piece := os.read(fd, min(limit, _PIECE))):
+            pieces.append(piece)
+            limit -= len(piece)
+        return b"".join(pieces)
+    finally:
+        os.close(fd)
 
 
 def make_maildir(parent: int, directory: str, *, uid: int | None, gid: int | None) -> bool:

@@ -21,7 +21,7 @@ from restante.model import INBOX, FolderName
 from restante.store import durable
 from restante.store.accountfile import account_file
 from restante.store.durable import Owner
-from restante.store.layout import disk_name, folder_of, open_directory
+from restante.store.layout import disk_name, folder_of, open_directory, read_plain
 from restante.store.names import unique_name
 
 COURIER: Final = "courierimapsubscribed"
@@ -98,15 +98,15 @@ def change_special_uses(
 
 
 def _lines(maildir: int) -> list[str]:
-    data = _read(maildir, COURIER)
+    data = read_plain(maildir, COURIER, _MAX_BYTES)
     if data is not None:
         return _split(data)
-    data = _read(maildir, DOVECOT)
+    data = read_plain(maildir, DOVECOT, _MAX_BYTES)
     return [] if data is None else _dovecot_lines(_split(data))
 
 
 def _special_lines(maildir: int) -> list[str]:
-    return _split(_read(maildir, SPECIAL_USE) or b"")
+    return _split(read_plain(maildir, SPECIAL_USE, _MAX_BYTES) or b"")
 
 
 def _dovecot_lines(lines: list[str]) -> list[str]:
@@ -122,16 +122,6 @@ def _dovecot_lines(lines: list[str]) -> list[str]:
 
 def _split(data: bytes) -> list[str]:
     return [line for line in data.decode("utf-8", "surrogateescape").split("\n") if line]
-
-
-def _read(maildir: int, name: str) -> bytes | None:
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
-        fd = os.open(name, flags, dir_fd=maildir)
-    except FileNotFoundError:
-        return None
-    with open(fd, "rb") as file:
-        return file.read(_MAX_BYTES)
 
 
 def _change(

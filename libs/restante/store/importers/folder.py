@@ -14,6 +14,7 @@ from restante.store.importers.uids import (
     parse_courier_uiddb,
     parse_dovecot_uidlist,
 )
+from restante.store.layout import opened, read_plain
 
 _MAX_BYTES = 256 << 20  # a list of two million messages; anything larger is damage
 
@@ -78,16 +79,11 @@ def _mtime(folder: int, name: str) -> int:
 
 
 def _read(folder: int, name: str) -> bytes:
-    """Return a file's bytes, b"" where it is missing, not plain or larger than any real one."""
+    """Return a file's bytes, b"" where it is missing, cannot be read or is larger than any list."""
+    directory, _, base = name.rpartition("/")
     try:
-        fd = os.open(
-            name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder
-        )
+        with opened(directory or ".", folder) as parent:
+            data = read_plain(parent, base, _MAX_BYTES + 1)
     except OSError:
         return b""
-    with open(fd, "rb") as file:
-        try:
-            data = file.read(_MAX_BYTES + 1)
-        except OSError:
-            return b""
-    return data if len(data) <= _MAX_BYTES else b""
+    return data if data and len(data) <= _MAX_BYTES else b""

@@ -11,6 +11,7 @@ import os
 from typing import Final
 
 from restante.store.importers.uids import base_of, decode
+from restante.store.layout import open_directory, read_plain
 
 _FOLDER: Final = "courierimapkeywords"
 _LIST: Final = ":list"
@@ -56,9 +57,8 @@ def read_pending(folder: int) -> dict[str, tuple[str, ...]]:
 
     The result holds an empty tuple for a message whose keywords were all removed.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        directory = os.open(_FOLDER, flags | os.O_DIRECTORY, dir_fd=folder)
+        directory = open_directory(_FOLDER, folder)
     except OSError:
         return {}
     try:
@@ -70,12 +70,9 @@ def read_pending(folder: int) -> dict[str, tuple[str, ...]]:
                 newest[base] = (age, name)
         result: dict[str, tuple[str, ...]] = {}
         for base, (_, name) in newest.items():
-            try:
-                fd = os.open(name, flags | os.O_NONBLOCK, dir_fd=directory)
-            except OSError:
-                continue
-            with open(fd, "rb") as file:
-                result[base] = parse_pending(file.read(_MAX_PENDING_BYTES))
+            data = read_plain(directory, name, _MAX_PENDING_BYTES)
+            if data is not None:
+                result[base] = parse_pending(data)
     except OSError:
         return {}
     finally:
