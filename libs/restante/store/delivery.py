@@ -79,6 +79,11 @@ class _How:
     current: bool
     date: int | None
     last: bool
+
+    def renaming(self) -> "_How":
+        """The same with a file that nobody else is to get."""
+        return self if self.last else replace(self, last=True)
+
     check_quota: bool = True
 
 
@@ -315,18 +320,22 @@ class Incoming:
                 if error.errno not in _NO_LINK:
                     raise
         made = self._write_file(owner, handle, how)
-        if how.last or kept is not None:
-            own = made
-        else:
-            own = self._kept = replace(made, tmp=os.dup(handle.tmp))
-        if own is made and not how.last:  # a copy for this recipient only
-            how = replace(how, last=True)
+        if how.last or kept is not None:  # for this recipient only
+            try:
+                return self._serve(made, handle, how.renaming(), size, wire_size)
+            except BaseException:
+                if made.name:
+                    durable.discard(made.tmp, made.name)
+                raise
+        first = self._kept = replace(made, tmp=os.dup(handle.tmp))
         try:
-            return self._serve(own, handle, how, size, wire_size)
-        except BaseException:
-            if own is made and made.name:
-                durable.discard(made.tmp, made.name)
-            raise
+            return self._serve(first, handle, how, size, wire_size)
+        except OSError as error:
+            if error.errno not in _NO_LINK:
+                raise
+        delivered = self._serve(first, handle, how.renaming(), size, wire_size)
+        self._remove_kept()
+        return delivered
 
     def _write_file(self, owner: Owner, handle: FolderHandle, how: _How) -> _Kept:
         """Make a complete, synced file in the folder's tmp/. OSError."""
