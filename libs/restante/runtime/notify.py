@@ -2,7 +2,8 @@
 
 Two ways, both by the environment: RESTANTE_READY_FD, a file descriptor that gets one line
 ("ready", as s6 expects of a notification-fd) and, when it is a socket whose other end closes,
-says that the supervisor is gone; and NOTIFY_SOCKET of systemd (sd_notify(3)).
+says that the supervisor is gone; and NOTIFY_SOCKET of systemd (sd_notify(3)). Over a socket a
+service that cannot start says why, in one line: "failed TEXT".
 """
 
 import contextlib
@@ -43,6 +44,13 @@ class Notifier:
     def stopping(self) -> None:
         """The service drains."""
         self._systemd(b"STOPPING=1")
+
+    def failed(self, reason: str) -> None:
+        """The service cannot start."""
+        if self.fd >= 0:
+            with contextlib.suppress(OSError):
+                os.write(self.fd, f"failed {reason}\n".encode("utf-8", "replace"))
+        self._systemd(f"STATUS={reason}".encode("utf-8", "replace"))
 
     def close(self) -> None:
         """In a worker: this is the parent's business."""

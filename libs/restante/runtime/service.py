@@ -68,6 +68,7 @@ class _Worker:
     pause: float = _FIRST_PAUSE
     restart_at: float = 0.0
     restarts: int = 0
+    last_words: str = ""  # why it cannot start
 
 
 def run_service(name: str, settings: S, factory: Factory[S]) -> int:
@@ -78,14 +79,14 @@ def run_service(name: str, settings: S, factory: Factory[S]) -> int:
     """
     log.configure(settings.log_level, settings.log_format)
     log.set_process(name)
-    parent = _Parent(name, settings, factory)
+    notifier = notify.Notifier.from_environment()
+    parent = _Parent(name, settings, factory, notifier)
     try:
         parent.prepare()
-    except MailError as error:
-        log.get_logger(__name__).error("cannot start", reason=error.text)
-        return EXIT_CANNOT_START
-    except OSError as error:
-        log.get_logger(__name__).error("cannot start", reason=str(error))
+    except (MailError, OSError) as error:
+        reason = error.text if isinstance(error, MailError) else str(error)
+        log.get_logger(__name__).error("cannot start", reason=reason)
+        notifier.failed(reason)
         return EXIT_CANNOT_START
     return parent.run()
 
@@ -95,6 +96,7 @@ class _Parent(Generic[S]):
     name: str
     settings: S
     factory: Factory[S]
+    notifier: notify.Notifier
     workers: list[_Worker] = field(default_factory=list)
     held: list[socket.socket] = field(default_factory=list)
     stopping: bool = False
@@ -132,7 +134,6 @@ class _Parent(Generic[S]):
         self.wakeup = socket.socketpair()
         for sock in self.wakeup:
             sock.setblocking(False)
-        self.notifier = notify.Notifier.from_environment()
 
     def run(self) -> int:
         """Fork, look after, drain; return the exit code."""
@@ -296,6 +297,8 @@ class _Parent(Generic[S]):
                 worker.ready, worker.was_ready, worker.reason = True, True, ""
             elif word == "notready":
                 worker.ready, worker.reason = False, rest
+            elif word == "cannot":
+                worker.last_words = rest
         if not self.ever_ready and all(w.ready for w in self.workers):
             self.ever_ready = True
             self.notifier.ready()
@@ -330,7 +333,9 @@ class _Parent(Generic[S]):
             return
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         if not self.ever_ready:
-            self.log.error("a worker ended before the service was ready", how=how)
+            if not worker.last_words:
+                self.log.error("a worker ended before the service was ready", how=how)
+            self.notifier.failed(worker.last_words or f"a worker ended at its start: {how}")
             self.stop(code if code > 0 else EXIT_CANNOT_START)
             return
         if time.monotonic() - worker.started > _STEADY_AFTER:

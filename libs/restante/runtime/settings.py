@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -122,6 +122,10 @@ class CommonSettings(BaseSettings):
     )
     auth_client_key: AbsolutePath | None = Field(
         default=None, description="Key of the client certificate."
+    )
+    admin_token: SecretStr | None = Field(
+        default=None,
+        description="Token of account administration; by default auth makes run/admin.token.",
     )
     drain_seconds: float = Field(
         default=10.0,

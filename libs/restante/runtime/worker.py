@@ -132,6 +132,7 @@ async def _serve(context: WorkerContext[S], factory: Factory[S], lifeline: int) 
     except (MailError, OSError) as error:
         reason = error.text if isinstance(error, MailError) else str(error)
         context.log.error("cannot start", reason=reason)  # noqa: TRY400 - one line, no traceback
+        context.tell(f"cannot {log.escape(reason)[:1000]}")
         return EXIT_CANNOT_START
     context.set_ready(True)
     beats = loop.create_task(_beat(context))
