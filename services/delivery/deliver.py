@@ -60,7 +60,9 @@ class Message:
         "_failure",
         "_held",
         "_incoming",
+        "_peer",
         "_remover",
+        "_sender",
         "_size",
         "_targets",
         "id",
@@ -70,6 +72,8 @@ class Message:
         """`targets` are those of `envelope.recipients`, in order; there is at least one."""
         self._depot = depot
         self._targets = targets
+        self._sender = "<>" if envelope.sender is None else str(envelope.sender)
+        self._peer = envelope.peer
         self.id = secrets.token_hex(8)
         self._chunks = [trace_fields(envelope, hostname=depot.hostname, id=self.id)]
         self._held = 0
@@ -109,17 +113,21 @@ class Message:
 
         With `key` the same message is delivered once to each mailbox, however often it is sent.
         """
+        results = None
         if self._failure is None:
             rest = self._remover.finish()
             if rest:
                 self._chunks.append(rest)
             try:
-                return await self._depot.pool.run(self._store, key)
+                results = await self._depot.pool.run(self._store, key)
             except MailError as fault:
                 self._fail(fault)
-        failure = self._failure
-        await self.abort()
-        return [Result(target, failure) for target in self._targets]
+        if results is None:
+            failure = self._failure
+            await self.abort()
+            results = [Result(target, failure) for target in self._targets]
+        self._tell(results)
+        return results
 
     async def abort(self) -> None:
         """Leave nothing behind. Harmless after finish()."""
@@ -127,6 +135,30 @@ class Message:
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
             await self._depot.pool.run(incoming.abort)
+
+    def _tell(self, results: list[Result]) -> None:
+        """One line in the log per message, and one per recipient that did not get it."""
+        stored = [r for r in results if r.error is None]
+        if stored:
+            _log.info(
+                "delivered",
+                id=self.id,
+                sender=self._sender,
+                recipient=str(stored[0].target.recipient),
+                more=len(stored) - 1 or None,
+                size=self._size,
+                peer=self._peer,
+            )
+        for result in results:
+            if result.error is not None:
+                _log.warning(
+                    "not delivered",
+                    id=self.id,
+                    sender=self._sender,
+                    recipient=str(result.target.recipient),
+                    reason=result.error.text,
+                    peer=self._peer,
+                )
 
     def _fail(self, error: MailError) -> None:
         if self._failure is None:

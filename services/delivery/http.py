@@ -29,15 +29,12 @@ from starlette.requests import ClientDisconnect
 
 import restante
 from restante.model import Address, Envelope, ErrorKind, MailError
-from restante.runtime.log import get_logger
 from restante.store.volume import check_volume
 from restante.wire.lmtp import Reply
 from services.delivery.deliver import Message, Result
 from services.delivery.ledger import KeyLedger
 from services.delivery.lmtp import Backend
 from services.delivery.recipients import Target
-
-_log = get_logger(__name__)
 
 _TYPES: Final = ("message/rfc822", "message/global", "application/octet-stream")
 _KEY: Final = re.compile(r"[!-~]{1,255}\Z")
@@ -300,8 +297,6 @@ class _Hook:
             duplicate = result is not None and result.duplicate
             rows.append(self._row(recipient, error, duplicate=duplicate))
         status = _status([row.status for row in rows], found)
-        if status != 200:
-            _log.warning("not delivered to all", id=message_id, status=status)
         return JSONResponse(
             DeliveryResult(id=message_id, recipients=rows).model_dump(),
             status_code=status,

@@ -21,7 +21,7 @@ from services.delivery.recipients import Recipients
 from services.delivery.settings import DeliverySettings
 
 _CONNECTIONS: Final = Gauge("restante_delivery_connections", "LMTP connections now.")
-_ACCEPTED: Final = Counter("restante_delivery_connections_total", "LMTP connections accepted.")
+_ACCEPTED: Final = Counter("restante_delivery_accepted_total", "LMTP connections accepted.")
 
 
 class DeliveryService:

@@ -38,7 +38,7 @@ def trace_fields(envelope: Envelope, *, hostname: str, id: str, now: float | Non
         lines.append(f"Delivered-To: {one}\r\n")
     lines.append("Received: ")
     if envelope.helo or envelope.peer:
-        lines.append(f"from {envelope.helo or 'unknown'}{_peer(envelope.peer)}\r\n\t")
+        lines.append(f"from {_client(envelope)}\r\n\t")
     lines.append(f"by {hostname} (Restante) with {envelope.protocol} id {id}")
     lines.append(f"\r\n\tfor <{one}>; " if one is not None else ";\r\n\t")
     lines.append(_date(time.time() if now is None else now))
@@ -79,12 +79,13 @@ def _without_return_path(text: bytes, end: int) -> bytes:
     return _RETURN_PATH.sub(b"", head) + text[end:]
 
 
-def _peer(peer: str) -> str:
-    if not peer:
-        return ""
-    if peer == "unix":
-        return " (unix socket)"
-    return f" ([IPv6:{peer}])" if ":" in peer else f" ([{peer}])"
+def _client(envelope: Envelope) -> str:
+    """The extended domain of RFC 5321 section 4.4: what it called itself, and its address."""
+    peer = envelope.peer
+    if not peer or peer == "unix":
+        return envelope.helo or "localhost"
+    literal = f"[IPv6:{peer}]" if ":" in peer else f"[{peer}]"
+    return f"{envelope.helo} ({literal})" if envelope.helo else literal
 
 
 def _date(now: float) -> str:

@@ -8,7 +8,7 @@ from restante.model import ErrorKind, MailError
 from restante.wire.pop3 import Command, error, listing, message_chunks, ok, top_of
 from restante.wire.sasl import MECHANISMS
 from services.pop3 import login
-from services.pop3.session import Entry, Reply, Session, State, Then
+from services.pop3.session import AUTHORIZATION, TRANSACTION, Entry, Reply, Session, Then
 
 _WHOLE: Final = 64 * 1024  # a message up to this size is sent in one piece
 _MANY: Final = 2000  # lines of a listing from which on it is made outside of the loop
@@ -153,7 +153,7 @@ async def quit_(session: Session, command: Command) -> bytes:
     return ok("Bye-bye.")
 
 
-_A, _T = State.AUTHORIZATION, State.TRANSACTION
+_A, _T = AUTHORIZATION, TRANSACTION
 
 TABLE: Final[dict[str, Entry]] = {
     # in either state

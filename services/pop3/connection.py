@@ -13,7 +13,7 @@ from restante.runtime.connection import Connection, Interrupted
 from restante.runtime.listener import Listener
 from restante.wire.pop3 import BadLine, Command, CommandParser, RawLine, error, ok
 from services.pop3.commands import TABLE
-from services.pop3.session import Backend, Session, State, Then
+from services.pop3.session import AUTHORIZATION, TRANSACTION, Backend, Session, Then
 
 _FLUSH: Final = 64 * 1024  # octets of replies that are collected before they are written
 _LOOK_AHEAD: Final = 64  # commands that a handler is shown
@@ -46,7 +46,7 @@ class Pop3Connection(Connection):
         login_by = loop.time() + settings.login_timeout
         self.write(_GREETING)
         while True:
-            if session.state is State.AUTHORIZATION:
+            if session.state == AUTHORIZATION:
                 timeout = max(0.0, login_by - loop.time())
             else:
                 timeout = settings.idle_timeout
@@ -56,7 +56,7 @@ class Pop3Connection(Connection):
                 return  # RFC 1939 section 3: no reply, nothing removed
             except Interrupted:
                 # The listener is draining. A logged in client gets the time to finish and QUIT.
-                if session.state is State.AUTHORIZATION:
+                if session.state == AUTHORIZATION:
                     self.write(_STOPPING)
                     return
                 continue
@@ -72,7 +72,7 @@ class Pop3Connection(Connection):
         octets = 0
         while burst := _burst(session, parser):
             for position, event in enumerate(burst, 1):
-                if session.state is State.TRANSACTION:
+                if session.state == TRANSACTION:
                     following = burst[position : position + _LOOK_AHEAD]
                     session.ahead = [c for c in following if type(c) is Command]
                 reply = await session.handle(event)
@@ -116,7 +116,7 @@ def _burst(session: Session, parser: CommandParser) -> list[Command | BadLine | 
     if event is None:
         return []
     burst = [event]
-    if session.state is State.TRANSACTION:
+    if session.state == TRANSACTION:
         while (event := parser.next_event()) is not None:
             burst.append(event)
     return burst

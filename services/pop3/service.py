@@ -20,7 +20,7 @@ from services.pop3.maildrop import Maildrop
 from services.pop3.settings import Pop3Settings
 
 _CONNECTIONS: Final = Gauge("restante_pop3_connections", "POP3 connections now.")
-_ACCEPTED: Final = Counter("restante_pop3_connections_total", "POP3 connections accepted.")
+_ACCEPTED: Final = Counter("restante_pop3_accepted_total", "POP3 connections accepted.")
 
 T = TypeVar("T")
 
