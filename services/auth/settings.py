@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from restante.model import MailError, Options
 from restante.runtime.settings import (
@@ -139,9 +139,6 @@ class AuthSettings(ServiceSettings, env_prefix="RESTANTE_AUTH_"):
         65536, ge=16, le=10_000_000, description="Pairs of user and address remembered."
     )
 
-    admin_token: SecretStr | None = Field(
-        None, description="Token of admin calls; by default made at start in run/admin.token."
-    )
     admin_certificates: CommaList = Field(
         (), description="Names of client certificates that may make admin calls."
     )
