@@ -16,7 +16,7 @@ from services.imap.connection import BUSY, ImapConnection
 from services.imap.settings import ImapSettings
 
 _CONNECTIONS: Final = Gauge("restante_imap_connections", "IMAP connections now.")
-_ACCEPTED: Final = Counter("restante_imap_connections_total", "IMAP connections accepted.")
+_ACCEPTED: Final = Counter("restante_imap_accepted_total", "IMAP connections accepted.")
 
 
 class ImapService:
