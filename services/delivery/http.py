@@ -206,9 +206,9 @@ class _Hook:
 
     async def health(self) -> dict[str, str]:
         """Answer for load balancers: the mail volume is there. Needs no token."""
-        settings = self._backend.settings
+        depot = self._backend.depot
         try:
-            await self._backend.depot.pool.run(check_volume, settings.mail_root)
+            await depot.pool.run(check_volume, depot.store.mail_root)
         except MailError:
             raise _Refused(503, "temporary", "The mail volume is not there") from None
         return {"status": "ok"}

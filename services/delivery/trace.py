@@ -59,8 +59,11 @@ class ReturnPathRemover:
         if self._header is None:
             return chunk
         text = self._header + chunk if self._header else chunk
+        if text.startswith((b"\n", b"\r\n")):  # no header at all
+            self._header = None
+            return text
         end = _BLANK_LINE.search(text)
-        if end is None and len(text) < _MAX_HEADER and not text.startswith((b"\n", b"\r\n")):
+        if end is None and len(text) < _MAX_HEADER:
             self._header = text
             return b""
         self._header = None
