@@ -4,8 +4,9 @@ One call per login or recipient over a channel that is kept open. Invariant: wha
 on the way (no socket, deadline, broken answer) is MailError(TEMPORARY). Only an answer that the
 auth service marked itself can be AUTH_FAILED, DISABLED or NO_SUCH_USER.
 
-A call that failed with UNAVAILABLE before the deadline is tried once more: that is what a
-restart of the auth service looks like. All calls here are safe to repeat.
+A call that failed with UNAVAILABLE is tried once more, as soon as the service is back but within
+RESTART seconds: so a restart of auth is not noticed, and its absence is told soon enough. All
+calls here are safe to repeat.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from restante.rpc.errors import error_of
 __all__ = ["AdminClient", "AuthClient", "ClientTls"]
 
 DEADLINE: Final = 5.0  # seconds
+RESTART: Final = 2.0  # seconds that a call waits for an auth service that just went away
 
 _Q = TypeVar("_Q")
 _R = TypeVar("_R")
@@ -110,7 +112,7 @@ class AuthClient:
             if not again or left <= 0:
                 raise failure from None
         try:
-            return await method(request, timeout=left, wait_for_ready=True)
+            return await method(request, timeout=min(left, RESTART), wait_for_ready=True)
         except aio.AioRpcError as error:
             raise _mail_error(error) from None
 

@@ -41,7 +41,11 @@ def reserve(
     Raises MailError(CANNOT) when it is in use.
     """
     if address.is_unix:
-        if not share_unix:
+        if not share_unix:  # the worker binds it; a second service must not get that far
+            try:
+                _remove_stale(Path(address.path))
+            except OSError as error:
+                raise _cannot(address, error) from None
             return address, None
         held = _inherited[address.path] = _bind_unix(address, 0o660)
         return address, held

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_START = "import sys; from services.auth.main import main; sys.exit(main())"
+START = "import sys; from services.auth.main import main; sys.exit(main())"
 FAST = {
     "RESTANTE_AUTH_ARGON2_TIME": "1",
     "RESTANTE_AUTH_ARGON2_MEMORY_KIB": "64",
@@ -49,9 +49,9 @@ def environment(data: Path, **extra: str) -> dict[str, str]:
 @contextmanager
 def auth_process(data: Path, **extra: str) -> Iterator[AuthProcess]:
     """Run the service until it is ready; end it by SIGTERM."""
-    with (data / "log").open("ab") as log:
+    with (data / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", _START], env=environment(data, **extra), stderr=log
+            [sys.executable, "-c", START], env=environment(data, **extra), stderr=log
         )
     try:
         _wait_ready(process, data)
