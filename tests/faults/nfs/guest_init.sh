@@ -31,14 +31,16 @@ rpc.mountd -N 2 -N 3 --manage-gids &
 rpc.nfsd -N 3 -V 4.2 4 || exit 1
 cat > /run/host <<'HOST'
 [ $1 = a ] && net=10.9.1 || net=10.9.2
+# To an NFS server, two clients of one name are one client that lost its memory.
+hostname host-$1
 export TMPDIR=/run
 mount -t nfs4 -o vers=4.2,hard,sync,nosharecache $net.1:/ /mnt/mail || exit 1
 cd /mnt/mail
 /mnt/real/$1 > /mnt/real/$1.out 2>&1
 echo $? > /mnt/real/$1.status
 HOST
-ip netns exec a bash /run/host a & one=$!
-ip netns exec b bash /run/host b & two=$!
+ip netns exec a unshare --uts bash /run/host a & one=$!
+ip netns exec b unshare --uts bash /run/host b & two=$!
 wait $one $two
 sync
 poweroff -f
