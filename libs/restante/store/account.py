@@ -3,9 +3,10 @@
 `MailStore` hands out one AccountStore per address while anyone holds it; an AccountStore hands out
 one Mailbox per folder, shared by the sessions of the process and counted (sharing.py).
 
-A shared Mailbox is known by its folder's name and the inode of its directory: when another process
-deletes a folder and makes it again, or renames it, sessions that have it open keep the old one,
-and new ones get what is there now.
+A shared Mailbox is known by its folder's name and the inode of its directory: when a folder is
+deleted and made again, or renamed, sessions that have it open keep the old one, and new ones get
+what is there now. An inode may come back at once after another process's deletion; then the Mailbox
+itself notices that its index is another one.
 
 Names of new folders need no lock: mkdir and rename decide who is first. Renaming a folder renames
 its children one by one; a crash between leaves some under the old name, none lost. A deleted folder
@@ -22,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from weakref import WeakValueDictionary
 
 from restante.model import INBOX, Account, ErrorKind, Flag, FolderName, MailError, Quota
@@ -31,13 +32,11 @@ from restante.store import layout, maildirsize, subscriptions
 from restante.store.durable import Owner, effective_owner, mail_error
 from restante.store.handles import FolderHandle, HandleCache
 from restante.store.hints import Hints
+from restante.store.mailbox import Mailbox
 from restante.store.names import unique_name
 from restante.store.pool import StorePool
 from restante.store.sharing import SharedMailboxes
 from restante.store.volume import check_volume
-
-if TYPE_CHECKING:
-    from restante.store.mailbox import Mailbox
 
 SPECIAL_USES: Final = {
     ("Drafts",): "\\Drafts",
@@ -249,7 +248,7 @@ class AccountStore:
                     os.rename(directory, grave, src_dir_fd=root, dst_dir_fd=tmp)
                 except FileNotFoundError:
                     raise MailError(ErrorKind.NO_SUCH_FOLDER, "no such folder") from None
-                self.handles.forget(self.maildir)
+                self._forget()
                 os.fsync(root)
                 os.fsync(tmp)
                 if subscriptions.special_uses(root).get(name) is not None:
@@ -316,7 +315,7 @@ class AccountStore:
                 raise MailError(ErrorKind.ALREADY_EXISTS, "folder exists") from None
             raise
         finally:
-            self.handles.forget(self.maildir)
+            self._forget()
 
     def _rename_inbox(self, new: FolderName) -> None:
         self.create(new)
@@ -439,23 +438,28 @@ class AccountStore:
 
     # -- mailboxes ---------------------------------------------------------------------------
 
-    def open_mailbox(self, name: FolderName) -> "Mailbox":
+    def open_mailbox(self, name: FolderName) -> Mailbox:
         """Return the folder's shared state, to be given back by its `release`. NO_SUCH_FOLDER.
 
         It may be as old as its last user; `refresh` brings it up to date.
         """
-        from restante.store.mailbox import Mailbox
-
         with self._root():  # makes a Maildir that is missing
             fd = layout.open_folder(self.maildir, name)
         try:
             status = os.fstat(fd)
         finally:
             os.close(fd)
-        key = (self.account.address, name, status.st_dev, status.st_ino)
+        key = (self.maildir, name, status.st_dev, status.st_ino)
         return self.store.mailboxes.acquire(key, lambda: Mailbox.open(self, name))
 
-    def mailbox_released(self, mailbox: "Mailbox") -> None:
+    def _forget(self) -> None:
+        """Folders were renamed or deleted: what is open of this account leads elsewhere now."""
+        self.handles.forget(self.maildir)
+        self.store.mailboxes.forget(
+            lambda key: isinstance(key, tuple) and key[0] == self.maildir and key[1] != INBOX
+        )
+
+    def mailbox_released(self, mailbox: Mailbox) -> None:
         """A user of a shared mailbox is done (Mailbox.release)."""
         self.store.mailboxes.release(mailbox)
 

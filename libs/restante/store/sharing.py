@@ -72,8 +72,9 @@ class SharedMailboxes(Generic[M]):
         except BaseException:
             with self._guard:
                 shared.users -= 1
-                if not shared.users and shared.mailbox is None:
-                    self._by_key.pop(key, None)
+                unused = not shared.users and shared.mailbox is None
+                if unused and self._by_key.get(key) is shared:
+                    del self._by_key[key]
             raise
 
     def release(self, mailbox: M) -> None:
@@ -83,10 +84,27 @@ class SharedMailboxes(Generic[M]):
             shared.users -= 1
             if shared.users:
                 return
-            self._idle[shared.key] = mailbox
-            surplus = self._surplus()
+            if self._by_key.get(shared.key) is shared:
+                self._idle[shared.key] = mailbox
+                surplus = self._surplus()
+            else:  # forgotten meanwhile
+                del self._by_mailbox[id(mailbox)]
+                surplus = [mailbox]
         for other in surplus:
             other.close()
+
+    def forget(self, known: Callable[[Hashable], bool]) -> None:
+        """Let nobody else get the mailboxes whose key is `known`; their users keep them."""
+        unused: list[M] = []
+        with self._guard:
+            for key in [key for key in self._by_key if known(key)]:
+                del self._by_key[key]
+                mailbox = self._idle.pop(key, None)
+                if mailbox is not None:
+                    del self._by_mailbox[id(mailbox)]
+                    unused.append(mailbox)
+        for mailbox in unused:
+            mailbox.close()
 
     def close(self) -> None:
         """Close all that nobody uses."""
