@@ -12,6 +12,7 @@ from typing import Final
 from restante.model import ErrorKind, Flag, MailError
 from restante.store import records
 from restante.store.changes import StoreMode, StoreResult
+from restante.store.columns import Columns
 from restante.store.index import LETTERS
 from restante.store.layout import opened
 from restante.store.maildirsize import is_counted
@@ -163,12 +164,11 @@ def _charge(turn: Transaction, rows: Sequence[tuple[int, int, int]]) -> tuple[in
         if before != after:
             sign = 1 if after else -1
             count += sign
-            size += sign * disk_size(turn, row)
+            size += sign * disk_size(columns, row)
     return size, count
 
 
-def disk_size(turn: Transaction, row: int) -> int:
+def disk_size(columns: Columns, row: int) -> int:
     """Return a message's size as the quota counts it: of its name, else about that."""
-    columns = turn.index.columns
     size = number_after(columns.base(row), b",S=")
     return size if size >= 0 else columns.wire_sizes[row]

@@ -139,10 +139,12 @@ class Columns:
         new._uid_of_base = None
         if self._uid_of_base is not None:
             # Handed over, not copied: writers alone use it, and they follow the new columns.
-            new._uid_of_base = self._uid_of_base
+            known = new._uid_of_base = self._uid_of_base
             self._uid_of_base = None
             for row in gone:
-                new._uid_of_base.pop(self.base(row), None)
+                base = self.base(row)
+                if known.get(base) == self.uids[row]:  # else it came back under another UID
+                    del known[base]
         return new
 
     def pack(self, first: int, last: int, offset: int) -> tuple[bytes, ...]:

@@ -160,7 +160,7 @@ def open_journal(folder: int, owner: tuple[int, int] | None = None) -> Iterator[
             stack.callback(os.close, fd)
             stack.enter_context(locked(fd))
             head = os.pread(fd, HEADER_BYTES, 0)
-            if decode_mark(head) or os.fstat(fd).st_nlink == 0:
+            if decode_mark(head) or unlinked(fd):
                 if not _has_name(folder, fd):
                     continue
                 _write(fd, bytes(MARK_BYTES), MARK_AT)
@@ -177,6 +177,11 @@ def give(fd: int, owner: tuple[int, int] | None) -> None:
     """Give a new file to the account where we are root."""
     if owner is not None and os.geteuid() == 0:
         os.fchown(fd, *owner)
+
+
+def unlinked(fd: int) -> bool:
+    """Tell whether an open file has no name any more: replaced by something that knows no marks."""
+    return os.fstat(fd).st_nlink == 0
 
 
 def _has_name(folder: int, fd: int) -> bool:

@@ -181,9 +181,13 @@ class Mailbox:
         """Return the base name of a row."""
         return os.fsdecode(self.columns.base(row))
 
-    def uidl(self, row: int) -> str:
-        """Return the POP3 unique id (RFC 1939 section 7): an imported one, or from the name."""
-        columns = self.columns
+    def uidl(self, row: int, columns: Columns | None = None) -> str:
+        """Return the POP3 unique id (RFC 1939 section 7): an imported one, or from the name.
+
+        `row` counts in `columns` where they are given: those of a session's snapshot.
+        """
+        if columns is None:
+            columns = self.columns
         uidls = (self.index or _NOTHING).uidls
         if uidls is not None:
             imported = uidls.get(columns.uids[row])

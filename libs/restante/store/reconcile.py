@@ -96,7 +96,7 @@ class _Scan:
                 target = turn.index.filename(row, columns)
             with turn.changing_cur():
                 if (uid or found.base in self.found) and self._taken(found.base):
-                    if self._same_file("new", name, uid):
+                    if self._is_link(name, uid):
                         os.unlink(os.path.join(b"new", name), dir_fd=turn.folder)
                         moved = True
                         continue
@@ -121,14 +121,17 @@ class _Scan:
         names = list_directory(self.turn.folder, "cur")
         return any(n.partition(b":2,")[0] == base for n in names)
 
-    def _same_file(self, directory: str, name: bytes, uid: int) -> bool:
-        """Tell whether it is another link of the file that has this UID."""
+    def _is_link(self, name: bytes, uid: int) -> bool:
+        """Tell whether a name in new/ is a second link of the file in cur/ that has this UID."""
         turn = self.turn
         if not uid:
             return False
         columns = turn.index.columns
-        other = turn.index.filename(columns.find(uid), columns)
-        return _inode(turn.folder, directory, name) == _inode(turn.folder, "cur", other)
+        known = turn.index.filename(columns.find(uid), columns)
+        inode = _inode(turn.folder, "cur", known)
+        # Asked in this order, a file that is renamed from new/ to cur/ meanwhile is not taken for
+        # two: what is in cur/ does not come back to new/.
+        return inode is not None and inode == _inode(turn.folder, "new", name)
 
     # --- cur/ -----------------------------------------------------------------------------------
 
@@ -217,7 +220,11 @@ class _Scan:
         seen: dict[int, bytes],
         unknown: dict[bytes, bytes],
     ) -> None:
-        """Two names of one base: one file renamed while we listed, two links, or two messages."""
+        """Two names of one base: one file renamed while we listed, two links, or two messages.
+
+        Nothing is unlinked on the word of a listing: the second name gets a base of its own first,
+        and only if the first one still leads to the same file then, it was a mere link.
+        """
         turn = self.turn
         one = _inode(turn.folder, "cur", first)
         two = _inode(turn.folder, "cur", second)
@@ -229,20 +236,18 @@ class _Scan:
             else:
                 unknown[base] = second
             return
-        if one is None or two is None:
+        found = examine(turn.folder, "cur", second)
+        if one is None or two is None or found is None:
             return
-        with turn.changing_cur():
-            if one == two:
-                with suppress(FileNotFoundError):
-                    os.unlink(os.path.join(b"cur", second), dir_fd=turn.folder)
-                return
-            found = examine(turn.folder, "cur", second)
-            if found is None:
-                return
-            found = _renamed(found)
-            with suppress(FileNotFoundError):
-                _rename(turn.folder, "cur", second, "cur", found.name)
+        found = _renamed(found)
+        with turn.changing_cur(), suppress(FileNotFoundError):
+            _rename(turn.folder, "cur", second, "cur", found.name)
+            if one != two:
                 self.found[found.base] = found
+            elif _inode(turn.folder, "cur", first) == two:
+                os.unlink(os.path.join(b"cur", found.name), dir_fd=turn.folder)
+            else:
+                _rename(turn.folder, "cur", found.name, "cur", second)
 
     # --- UIDs -----------------------------------------------------------------------------------
 

@@ -53,7 +53,7 @@ def _remove(turn: Transaction, uids: list[int], *, needs: int) -> list[int]:
                 if _unlink(cur, index.filename(row, columns)):
                     removed.append(uid)
                     if is_counted(turn.mailbox.name, Flag(columns.flags[row])):
-                        size -= disk_size(turn, row)
+                        size -= disk_size(columns, row)
                         count -= 1
                 else:
                     lost.append(uid)

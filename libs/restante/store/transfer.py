@@ -1,14 +1,16 @@
 """APPEND, COPY and MOVE: messages that get a UID in a folder because a client put them there.
 
-COPY makes hard links (copies where the volume does not allow them) in tmp/ of the target without
-holding any lock, then takes a turn at the target, renames them to cur/ and records them.
+COPY makes hard links in cur/ of the target during a turn at the target, and copies where there can
+be no link. The source is not locked: a name that leads nowhere is looked up again after the turn,
+and a second turn takes what was found. Links never lie in tmp/, since a link has the date of its
+file, and whoever cleans tmp/ takes an old one away.
 
 MOVE takes turns at both folders, in one order for all processes, and renames from cur/ to cur/, so
 that the file is always in exactly one of them. Order: rename, sync the target's directory, record
 in the target, record in the source. A crash after the rename leaves a file in the target that gets
 its UID from the next listing, and a UID in the source that the next listing expunges. Between
-volumes the order is copy, record in the target, unlink, record in the source: a crash may leave
-the message in both, under the same base name.
+accounts the order is copy, record in the target, unlink, record in the source: a crash may leave
+the message in both.
 """
 
 import errno
@@ -21,13 +23,14 @@ from typing import TYPE_CHECKING, Final
 from restante.model import Flag, MailError
 from restante.store import removal
 from restante.store.change_flags import disk_size
+from restante.store.durable import create, discard, seal, write_all
 from restante.store.index import LETTERS
 from restante.store.layout import opened
 from restante.store.maildirsize import is_counted
 from restante.store.names import unique_name
 from restante.store.records import Added
 from restante.store.scan import split
-from restante.store.transaction import GONE, Transaction, as_mail_error
+from restante.store.transaction import GONE, Transaction
 
 if TYPE_CHECKING:
     from restante.store.delivery import Incoming
@@ -38,7 +41,6 @@ _NO_LINK: Final = frozenset(
 )
 _CHUNK: Final = 1 << 20
 _ATTEMPTS: Final = 4
-_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(slots=True)
@@ -51,7 +53,12 @@ class _Message:
     keywords: tuple[str, ...]
     wire_size: int
     date: int
-    size: int
+    size: int  # on disk
+
+    @property
+    def filename(self) -> bytes:
+        """Its name in the target's cur/."""
+        return self.base + b":2," + LETTERS[self.flags]
 
 
 def append(
@@ -93,40 +100,55 @@ def copy(source: "Mailbox", uids: Sequence[int], target: "Mailbox") -> list[tupl
     """Do `Mailbox.copy`."""
     messages = _describe(source, uids)
     _charge(target, messages, check=True)
-    target_folder = target.open_folder()
+    pairs: list[tuple[int, int]] = []
     placed: list[_Message] = []
     try:
-        with opened("tmp", target_folder) as tmp:
-            try:
-                for message in messages:
-                    if _place(source, message, tmp, target.owner.owner):
-                        placed.append(message)
-                if not placed:
-                    return []
-                pairs = _record_copies(target, placed, tmp)
-            except BaseException:
-                for message in messages:
-                    with suppress(OSError):
-                        os.unlink(message.base, dir_fd=tmp)
-                raise
-    except OSError as error:
-        raise as_mail_error(error) from error
-    finally:
-        os.close(target_folder)
+        for _ in range(_ATTEMPTS):
+            if not messages:
+                break
+            lost = _copy_round(source, messages, target, pairs)
+            placed += [message for message in messages if message not in lost]
+            if lost:
+                source.refresh(scan=True)
+            messages = [message for message in lost if source.find(message.uid) >= 0]
+    except BaseException:
+        with suppress(MailError):
+            target.remove([new for _, new in pairs])
+        raise
     _charge(target, placed)
-    return pairs
+    return sorted(pairs)
 
 
-def _record_copies(
-    target: "Mailbox", placed: Sequence[_Message], tmp: int
-) -> list[tuple[int, int]]:
-    with target.turn() as turn, opened("cur", turn.folder) as cur:
-        with turn.changing_cur():
+def _copy_round(
+    source: "Mailbox",
+    messages: Sequence[_Message],
+    target: "Mailbox",
+    pairs: list[tuple[int, int]],
+) -> list[_Message]:
+    """Link what can be found into the target and give it UIDs; returns what was not found."""
+    lost: list[_Message] = []
+    placed: list[_Message] = []
+    with ExitStack() as stack:
+        folder = source.open_folder()
+        stack.callback(os.close, folder)
+        turn = stack.enter_context(target.turn())
+        cur = stack.enter_context(opened("cur", turn.folder))
+        try:
+            with turn.changing_cur():
+                for message in messages:
+                    if _place(source, message, folder, turn, cur):
+                        placed.append(message)
+                    else:
+                        lost.append(message)
+            if placed:
+                os.fsync(cur)
+                pairs += _add(turn, placed)
+        except BaseException:
             for message in placed:
-                name = message.base + b":2," + LETTERS[message.flags]
-                os.rename(message.base, name, src_dir_fd=tmp, dst_dir_fd=cur)
-        os.fsync(cur)
-        return _add(turn, placed)
+                with suppress(OSError):
+                    os.unlink(message.filename, dir_fd=cur)
+            raise
+    return lost
 
 
 def _add(turn: Transaction, messages: Sequence[_Message]) -> list[tuple[int, int]]:
@@ -177,7 +199,7 @@ def _describe(source: "Mailbox", uids: Sequence[int]) -> list[_Message]:
                 _words(words, columns.keyword_bits[row]),
                 columns.wire_sizes[row],
                 columns.dates[row],
-                columns.wire_sizes[row],
+                disk_size(columns, row),
             )
         )
     return messages
@@ -187,29 +209,20 @@ def _words(words: tuple[str, ...], bits: int) -> tuple[str, ...]:
     return tuple(word for bit, word in enumerate(words) if bits >> bit & 1)
 
 
-def _place(source: "Mailbox", message: _Message, tmp: int, owner: tuple[int, int] | None) -> bool:
-    """Link or copy one message into tmp/ under its new base name; False where it is gone."""
+def _place(source: "Mailbox", message: _Message, folder: int, turn: Transaction, cur: int) -> bool:
+    """Link or copy one message into cur/ of the target; False where its name leads nowhere."""
     try:
-        fd = source.open_message(message.uid)
+        path = source.path_of(message.uid)
     except MailError:
-        if source.find(message.uid) < 0:
-            return False
-        raise
+        return False
     try:
-        status = os.fstat(fd)
-        message.size = status.st_size
-        folder = source.open_folder()
-        try:
-            path = source.path_of(message.uid)
-            os.link(path, message.base, src_dir_fd=folder, dst_dir_fd=tmp, follow_symlinks=False)
-        except OSError as error:
-            if error.errno not in _NO_LINK | GONE:
-                raise
-            _copy_file(fd, status, tmp, message.base, owner)
-        finally:
-            os.close(folder)
-    finally:
-        os.close(fd)
+        os.link(path, message.filename, src_dir_fd=folder, dst_dir_fd=cur, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in GONE:
+            return False
+        if error.errno not in _NO_LINK:
+            raise
+        return _copy_file(folder, path, turn, message, cur)
     return True
 
 
@@ -304,7 +317,7 @@ def _moved(
         _words(here.index.keywords, columns.keyword_bits[row]),
         columns.wire_sizes[row],
         columns.dates[row],
-        disk_size(here, row),
+        disk_size(columns, row),
     )
 
 
@@ -329,20 +342,28 @@ def _mask(turn: Transaction, keywords: Sequence[str]) -> int:
     return mask
 
 
-def _copy_file(
-    fd: int, status: os.stat_result, tmp: int, name: bytes, owner: tuple[int, int] | None
-) -> None:
-    out = os.open(name, _CREATE, 0o600, dir_fd=tmp)
+def _copy_file(folder: int, path: bytes, turn: Transaction, message: _Message, cur: int) -> bool:
+    """Copy a message by way of tmp/; False where its name leads nowhere."""
     try:
-        if owner is not None and os.geteuid() == 0:
-            os.fchown(out, *owner)
-        at = 0
-        while piece := os.pread(fd, _CHUNK, at):
-            at += len(piece)
-            view = memoryview(piece)
-            while view:
-                view = view[os.write(out, view) :]
-        os.utime(out, ns=(status.st_mtime_ns, status.st_mtime_ns))
-        os.fsync(out)
-    finally:
-        os.close(out)
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    except OSError as error:
+        if error.errno in GONE:
+            return False
+        raise
+    with ExitStack() as stack:
+        stack.callback(os.close, fd)
+        tmp = stack.enter_context(opened("tmp", turn.folder))
+        out, name = create(tmp, os.fsdecode(message.base), turn.mailbox.owner.owner)
+        try:
+            try:
+                while piece := os.read(fd, _CHUNK):
+                    write_all(out, piece)
+            except BaseException:
+                os.close(out)
+                raise
+            seal(out, int(os.fstat(fd).st_mtime))
+            os.rename(name, message.filename, src_dir_fd=tmp, dst_dir_fd=cur)
+        except BaseException:
+            discard(tmp, name)
+            raise
+    return True

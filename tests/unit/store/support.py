@@ -59,11 +59,17 @@ class Volume:
         return incoming
 
     def drop(
-        self, name: str | bytes, text: bytes = b"Subject: x\n\nx\n", where: str = "new"
+        self,
+        filename: str | bytes,
+        text: bytes = b"Subject: x\n\nx\n",
+        *,
+        where: str = "new",
+        name: FolderName = INBOX,
     ) -> None:
         """Write a file as another program would, without a look at our files."""
-        path = os.path.join(os.fsencode(self.maildir), where.encode(), os.fsencode(name))
-        temporary = os.path.join(os.fsencode(self.maildir), b"tmp", os.fsencode(name))
+        folder = os.fsencode(self.folder(name))
+        path = os.path.join(folder, where.encode(), os.fsencode(filename))
+        temporary = os.path.join(folder, b"tmp", os.fsencode(filename))
         with open(temporary, "wb") as file:
             file.write(text)
         os.rename(temporary, path)
