@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from restante.model import ErrorKind, MailError
+from restante.store import durable
 from restante.store.durable import Owner, mail_error
 from restante.store.layout import open_directory
 from restante.store.lock import locked
@@ -85,18 +86,7 @@ def account_file(maildir: int, owner: Owner = None) -> Iterator[AccountFile]:
 
     Not reentrant. OSError, MailError(TEMPORARY) where the lock cannot be had.
     """
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        fd = os.open(NAME, flags, dir_fd=maildir)
-    except FileNotFoundError:
-        fd = os.open(NAME, flags | os.O_CREAT, 0o600, dir_fd=maildir)
-        try:
-            if owner is not None:
-                os.fchown(fd, *owner)
-            os.fsync(maildir)
-        except BaseException:
-            os.close(fd)
-            raise
+    fd = durable.open_or_create(maildir, NAME, owner)
     try:
         with locked(fd):
             os.close(open_directory(".", maildir))

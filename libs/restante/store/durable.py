@@ -44,6 +44,30 @@ def create(directory: int, name: str, owner: Owner) -> tuple[int, str]:
     raise OSError(errno.EEXIST, "no free name")
 
 
+def open_or_create(directory: int, name: str, owner: Owner) -> int:
+    """Open a file for reading and writing, made durably with mode 0600 where it is not. OSError.
+
+    Only a file that is made here is given to the owner: one that exists might be a link to
+    something that is not the owner's to have.
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+    while True:
+        with suppress(FileNotFoundError):
+            return os.open(name, flags, dir_fd=directory)
+        try:
+            fd = os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=directory)
+        except FileExistsError:  # another process was faster
+            continue
+        try:
+            if owner is not None:
+                os.fchown(fd, *owner)
+            os.fsync(directory)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+
 def write_all(fd: int, data: bytes) -> None:
     """Write everything, however little each call takes. OSError."""
     done = os.write(fd, data)

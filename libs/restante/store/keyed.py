@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from restante.store import durable
 from restante.store.durable import Owner
 from restante.store.lock import locked
 
@@ -70,11 +71,8 @@ def keyed_deliveries(maildir: int, owner: Owner) -> Iterator[KeyedDeliveries]:
 
     OSError, MailError(TEMPORARY) where the lock cannot be had.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(NAME, flags, 0o600, dir_fd=maildir)
+    fd = durable.open_or_create(maildir, NAME, owner)
     try:
-        if owner is not None:
-            os.fchown(fd, *owner)
         with locked(fd):
             yield KeyedDeliveries(fd)
     finally:

@@ -16,9 +16,9 @@ _LONE_LF: Final = re.compile(rb"(?<!\r)\n")
 
 def to_stored(wire: bytes) -> bytes:
     """Return the form on disk of a whole piece of wire data."""
-    if b"\r\r\n" in wire:
-        return _CRLF.sub(b"\n", wire)
-    return wire.replace(b"\r\n", b"\n")
+    stored = wire.replace(b"\r\n", b"\n")
+    # Looking for one byte is fast; only with a bare CR somewhere it matters what precedes a CRLF.
+    return _CRLF.sub(b"\n", wire) if b"\r" in stored else stored
 
 
 def to_wire(stored: bytes) -> bytes:
@@ -30,7 +30,8 @@ def to_wire(stored: bytes) -> bytes:
 
 def wire_size_of(stored: bytes) -> int:
     """Return len(to_wire(stored)) without making it."""
-    return len(stored) + stored.count(b"\n") - stored.count(b"\r\n")
+    size = len(stored) + stored.count(b"\n")
+    return size - stored.count(b"\r\n") if b"\r" in stored else size
 
 
 class LineStorer:

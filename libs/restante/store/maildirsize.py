@@ -39,6 +39,7 @@ TRASH: Final[FolderName] = ("Trash",)
 _SIZE: Final = re.compile(r",S=([0-9]{1,15})(?:,|$)")
 _MAX_FILE: Final = 5120
 _MAX_WHILE_COUNTING: Final = 16 * _MAX_FILE
+_MAX_MEMOS: Final = 256
 _STALE: Final = 15 * 60  # seconds
 _OPEN: Final = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -129,21 +130,49 @@ def _load(maildir: int, limit: Quota) -> _File | None:
         if fd < 0:
             return None
         data = os.read(fd, _MAX_WHILE_COUNTING)
-        mtime = os.fstat(fd).st_mtime
-    head, _, rows = data.partition(b"\n")
-    if not rows.endswith(b"\n") or not _defines(head, limit):
+        status = os.fstat(fd)
+    if not data.endswith(b"\n") or len(data) == _MAX_WHILE_COUNTING:
         return None
-    numbers = rows.split()
-    lines = rows.count(b"\n")
-    if len(numbers) != 2 * lines or len(data) == _MAX_WHILE_COUNTING:
+    # A file only grows until it is replaced: what was summed up once need not be again. The old
+    # bytes are compared, as an inode says nothing about which file it is.
+    key = (status.st_dev, status.st_ino)
+    memo = _memo.get(key)
+    if memo is None or memo.limit != limit or not data.startswith(memo.data):
+        head, _, _ = data.partition(b"\n")
+        if not _defines(head, limit):
+            return None
+        memo = _Memo(limit, head + b"\n", 0, 0, 0)
+    rows = data[len(memo.data) :]
+    if rows:
+        numbers = rows.split()
+        lines = rows.count(b"\n")
+        if len(numbers) != 2 * lines:
+            return None
+        try:
+            more = sum(map(int, numbers[::2])), sum(map(int, numbers[1::2]))
+        except ValueError:
+            return None
+        memo = _Memo(limit, data, memo.bytes + more[0], memo.messages + more[1], memo.lines + lines)
+        if len(_memo) >= _MAX_MEMOS:
+            _memo.clear()
+        _memo[key] = memo
+    if not memo.lines or memo.bytes < 0 or memo.messages < 0:
         return None
-    try:
-        used = Usage(sum(map(int, numbers[::2])), sum(map(int, numbers[1::2])))
-    except ValueError:
-        return None
-    if used.bytes < 0 or used.messages < 0:
-        return None
-    return _File(used, lines, len(data), mtime)
+    return _File(Usage(memo.bytes, memo.messages), memo.lines, len(data), status.st_mtime)
+
+
+@dataclass(frozen=True, slots=True)
+class _Memo:
+    """The sums of a file that begins with `data`."""
+
+    limit: Quota
+    data: bytes
+    bytes: int
+    messages: int
+    lines: int
+
+
+_memo: dict[tuple[int, int], _Memo] = {}  # by device and inode; any thread, the last one wins
 
 
 def _defines(head: bytes, limit: Quota) -> bool:
