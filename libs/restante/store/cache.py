@@ -177,15 +177,17 @@ class Cache:
                 self._with_file(self._flush_if_worth, create=True)
         self._account()
 
-    def compact(self, live: Collection[str]) -> bool:
-        """Rewrite the file without the entries of names that are not in `live`, if it is wasteful.
+    def compact(self, count: int, live: Callable[[], Collection[str]]) -> bool:
+        """Rewrite the file without its dead entries, if it is wasteful. BLOCKING.
 
-        BLOCKING. `live` holds every base name of the folder and should be a set. Returns whether
-        it rewrote; cheap where there is nothing to do or the folder is not in memory.
+        `count` is how many messages the folder has; `live` makes the set of their base names and
+        is called only if needed. Returns whether it rewrote; cheap where there is nothing to do
+        or the folder is not in memory.
         """
         with self._lock:
-            if not self._generation or self._records <= 2 * len(live) + 1000:
+            if not self._generation or self._records <= 2 * count + 1000:
                 return False
+            names = live()
             done = self._with_file(
                 lambda fd: self._locked(fd, lambda: self._rewrite(fd, live)), create=True
             )

@@ -434,7 +434,10 @@ class Mailbox:
                 except MailError as error:
                     if error.kind is not ErrorKind.GONE:
                         raise
-        cache.put_many(fresh)
+        if fresh:
+            cache.put_many(fresh)
+            count = len(columns.uids)
+            cache.compact(count, lambda: {os.fsdecode(columns.base(row)) for row in range(count)})
         return found
 
     # --- inside ---------------------------------------------------------------------------------

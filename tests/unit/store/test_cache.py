@@ -151,9 +151,9 @@ def test_compaction_drops_the_dead_and_others_notice(tmp_path: Path) -> None:
     cache.put_many(everything)
     check(other, everything)
     alive = batch(*range(100))
-    assert not cache.compact(set(everything))
-    assert cache.compact(set(alive))
-    assert not cache.compact(set(alive))
+    assert not cache.compact(3000, lambda: everything)
+    assert cache.compact(100, lambda: alive)
+    assert not cache.compact(100, lambda: alive)
     fresh = opener(tmp_path)
     check(fresh, alive)
     assert fresh.get_many(["2999.M1.host,S=1"]) == [None]
