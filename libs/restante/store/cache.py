@@ -189,7 +189,7 @@ class Cache:
                 return False
             names = live()
             done = self._with_file(
-                lambda fd: self._locked(fd, lambda: self._rewrite(fd, live)), create=True
+                lambda fd: self._locked(fd, lambda: self._rewrite(fd, names)), create=False
             )
         self._account()
         return done
