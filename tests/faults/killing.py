@@ -159,12 +159,16 @@ def victim(stack: Stack, dice: random.Random) -> int | None:
 def kill_at_random(
     stack: Stack, kills: int, ledger: Ledger, dice: random.Random, enough: Callable[[], bool]
 ) -> None:
-    """Kill so many processes; each time a random moment after the last."""
+    """Kill so many processes, each at a random moment after some work got done since the last.
+
+    Without the wait for work, the system would be dead most of the time, and the kills prove less.
+    """
     done = 0
     while done < kills and not enough():
         stack.process.poll()
         assert stack.process.returncode is None, "the supervisor ended"
-        threading.Event().wait(dice.uniform(0.0, 0.25))
+        ledger.wait_for_work(dice.randint(1, 12), seconds=15)
+        threading.Event().wait(dice.uniform(0.0, 0.03))
         pid = victim(stack, dice)
         if pid is None:
             continue

@@ -9,6 +9,7 @@ import re
 import threading
 from dataclasses import dataclass, field
 
+WORK = ("delivered by LMTP", "appended by IMAP", "IMAP sessions", "POP3 sessions")
 _TOKEN = re.compile(rb"^X-Token: (\S+)\r?$", re.MULTILINE)
 
 
@@ -40,7 +41,7 @@ class Ledger:
     shown: dict[tuple[str, str, int, int], str] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.Condition = field(default_factory=threading.Condition)
 
     def promise(self, token: str, account: str) -> None:
         """Note that a delivery was acknowledged."""
@@ -63,6 +64,18 @@ class Ledger:
         """Count an event for the closing table."""
         with self._lock:
             self.counts[what] = self.counts.get(what, 0) + 1
+            self._lock.notify_all()
+
+    def wait_for_work(self, events: int, *, seconds: float) -> None:
+        """Wait until clients counted so many successes. AssertionError where nothing works."""
+        with self._lock:
+            before = self._successes()
+            done = self._lock.wait_for(lambda: self._successes() > before, seconds)
+            assert done, f"nothing worked for {seconds} s"
+            self._lock.wait_for(lambda: self._successes() >= before + events, 1.0)
+
+    def _successes(self) -> int:
+        return sum(n for what, n in self.counts.items() if what in WORK)
 
     def settle(self, kept: dict[str, list[bytes]]) -> None:
         """Compare with all messages of each account, as read at the end."""

@@ -4,8 +4,8 @@ The parent has no threads and no event loop, because it forks at any time; it ru
 signals, the workers' pipes, and the health server. Every worker is forked before anything in it
 starts a loop, threads or gRPC.
 
-- A worker that dies is started again, after 0.2 s, then twice as long each time up to 10 s; a
-  worker that lived for a minute starts over at 0.2 s. Its connection counts are cleared before.
+- A worker that dies is started again, after 0.2 s; one that dies before it was ready, after twice
+  as long each time, up to 10 s. Its connection counts are cleared before.
 - A worker that dies before the service was ever ready ends the service with its exit code: what
   fails at the first start is a wrong setting or a broken machine, and restarting hides it.
 - SIGTERM and SIGINT drain: workers get SIGTERM, then drain_seconds and some more, then SIGKILL.
@@ -47,7 +47,6 @@ __all__ = ["Service", "WorkerContext", "run_service"]
 
 _FIRST_PAUSE: Final = 0.2  # seconds before a dead worker is started again
 _LONGEST_PAUSE: Final = 10.0
-_STEADY_AFTER: Final = 60.0
 _SILENT_AFTER: Final = 6 * HEARTBEAT
 _KILL_AFTER: Final = 5.0  # seconds beyond drain_seconds
 
@@ -233,7 +232,7 @@ class _Parent(Generic[S]):
     def spawn(self, worker: _Worker) -> None:
         """Fork one worker."""
         worker.restart_at = 0.0
-        worker.ready = False
+        worker.ready = worker.was_ready = False
         worker.reason = "starting"
         worker.unread = b""
         worker.started = worker.heard = time.monotonic()
@@ -338,10 +337,8 @@ class _Parent(Generic[S]):
             self.notifier.failed(worker.last_words or f"a worker ended at its start: {how}")
             self.stop(code if code > 0 else EXIT_CANNOT_START)
             return
-        if time.monotonic() - worker.started > _STEADY_AFTER:
-            worker.pause = _FIRST_PAUSE
+        worker.pause = _FIRST_PAUSE if worker.was_ready else min(worker.pause * 2, _LONGEST_PAUSE)
         worker.restart_at = time.monotonic() + worker.pause
-        worker.pause = min(worker.pause * 2, _LONGEST_PAUSE)
         worker.restarts += 1
         self.log.error("a worker died and is started again", worker=worker.index, pid=pid, how=how)
 

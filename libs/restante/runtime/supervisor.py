@@ -5,7 +5,8 @@ says that it is ready through a socket (notify.py) whose other end this process 
 whose supervisor is killed sees its end and drains.
 
 - Before all are ready, the first child that ends or does not get ready in time fails the start.
-- Afterwards a child that ends is started again: after 0.5 s, then twice as long up to 15 s.
+- Afterwards a child that ends is started again: after 0.5 s; one that ends before it was ready,
+  after twice as long each time, up to 15 s.
 - stop() drains all but the last-to-stop, then these; what does not end in time is killed.
 
 Children get a process group of their own, so that Ctrl-C reaches them through us alone.
@@ -17,7 +18,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,6 @@ from typing import Final, cast
 
 _FIRST_PAUSE: Final = 0.5  # seconds
 _LONGEST_PAUSE: Final = 15.0
-_STEADY_AFTER: Final = 60.0
 _ORPHANS: Final = 5.0  # seconds for workers that outlive their parent
 _LINE_LIMIT: Final = 1 << 16  # bytes of one line of a child's output
 _TAIL: Final = 15  # lines of a child that are kept for an error
@@ -44,7 +43,8 @@ class StartError(Exception):
 class _Child:
     name: str
     command: Sequence[str]
-    ready: asyncio.Future[None]
+    ready: asyncio.Future[None]  # of the first start
+    got_ready: bool = False  # the process that runs or ran last
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL))
     process: asyncio.subprocess.Process | None = None
     reason: str = ""  # its own words for why it cannot start
@@ -124,7 +124,7 @@ class Supervisor:
     async def _look_after(self, child: _Child) -> None:
         pause = _FIRST_PAUSE
         while not self._stopping.is_set():
-            started = time.monotonic()
+            child.got_ready = False
             code = await self._run_once(child)
             if self._stopping.is_set():
                 return
@@ -132,13 +132,11 @@ class Supervisor:
             if not self._up:
                 self._fail(child, how)
                 return
-            if time.monotonic() - started > _STEADY_AFTER:
-                pause = _FIRST_PAUSE
+            pause = _FIRST_PAUSE if child.got_ready else min(pause * 2, _LONGEST_PAUSE)
             self._emit(child.name, f"ended with {how}; started again in {pause:g} s")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._stopping.wait()
-            pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _fail(self, child: _Child, how: str) -> None:
         if child.reason:
@@ -199,8 +197,10 @@ class Supervisor:
                 word, _, rest = line.decode("utf-8", "replace").partition(" ")
                 if word == "failed":
                     child.reason = rest
-                elif word == "ready" and not child.ready.done():
-                    child.ready.set_result(None)
+                elif word == "ready":
+                    child.got_ready = True
+                    if not child.ready.done():
+                        child.ready.set_result(None)
 
     async def _copy_output(self, child: _Child, stream: asyncio.StreamReader) -> None:
         while True:
