@@ -65,11 +65,7 @@ def _disposition_language_location(part: Part) -> bytes:
     disposition = NIL
     if part.disposition is not None:
         disposition = b"(%b %b)" % (string(part.disposition), _params(part.disposition_params))
-    language = NIL
-    if len(part.language) == 1:
-        language = string(part.language[0])
-    elif part.language:
-        language = b"(%b)" % b" ".join(map(string, part.language))
+    language = b"(%b)" % b" ".join(map(string, part.language)) if part.language else NIL
     return b"%b %b %b" % (disposition, language, nstring(part.location))
 
 
