@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 SMALL: Final = 128 << 10  # bytes that are held in memory
 
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_TOGETHER: Final = 32  # recipients whose directories are open at once
 _COPY_CHUNK: Final = 1 << 20
 # Errors of link and rename that a copy can mend; EACCES and EPERM: links may be forbidden.
 _NO_LINK: Final = frozenset(
@@ -185,19 +186,20 @@ class Incoming:
         the last delivery.
         """
         how = _How("", to_stored(prefix), NO_FLAGS, False, None, False)
-        placed: list[_Placed | MailError] = []
-        for number, target in enumerate(targets, 1):
-            own = how if number < len(targets) else replace(how, last=True)
-            try:
-                placed.append(self._place(target, INBOX, own))
-            except MailError as error:
-                placed.append(error)
         results: list[Delivered | MailError] = []
-        for item in placed:
-            try:
-                results.append(item if isinstance(item, MailError) else item.finish())
-            except MailError as error:
-                results.append(error)
+        for first in range(0, len(targets), _TOGETHER):
+            placed: list[_Placed | MailError] = []
+            for number in range(first, min(first + _TOGETHER, len(targets))):
+                own = how.renaming() if number == len(targets) - 1 else how
+                try:
+                    placed.append(self._place(targets[number], INBOX, own))
+                except MailError as error:
+                    placed.append(error)
+            for item in placed:
+                try:
+                    results.append(item if isinstance(item, MailError) else item.finish())
+                except MailError as error:
+                    results.append(error)
         return results
 
     def abort(self) -> None:

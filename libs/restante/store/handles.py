@@ -26,7 +26,7 @@ from restante.store.layout import open_directory, open_folder
 from restante.store.tmpfiles import clean_tmp
 
 MAX_AGE: Final = 2.0  # seconds
-MAX_OPEN: Final = 128
+MAX_OPEN: Final = 64
 
 
 class SharedSync:
