@@ -1,6 +1,7 @@
 """Writes the tables of docs/settings.md from the settings classes.
 
-Run `python -m tests.arch.settings_doc` after a change of settings. The text around the tables is written by hand; each table stands between two marks.
+Run `python -m tests.arch.settings_doc` after a change of settings. The text around the tables is
+written by hand; each table stands between two marks.
 """
 
 import importlib

@@ -52,6 +52,7 @@ class ServiceProcess:
         env: Mapping[str, str] | None = None,
         *,
         command: tuple[str, ...] | None = None,
+        log_path: Path | None = None,
     ) -> None:
         self.name = name
         self.data = data
@@ -60,7 +61,7 @@ class ServiceProcess:
         }
         self.env = clean_environment(data, {"RESTANTE_WORKERS": "1", **free, **(env or {})})
         self.command = command or (sys.executable, "-m", "services", name)
-        self.log_path = data / f"{name}.log"
+        self.log_path = log_path or data / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
         self._ready: socket.socket | None = None
 
@@ -79,7 +80,7 @@ class ServiceProcess:
 
     def spawn(self) -> None:
         """Start without waiting."""
-        self.data.mkdir(parents=True, exist_ok=True)
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
         self._ready, theirs = socket.socketpair()
         with theirs, self.log_path.open("ab") as log:
             self.process = subprocess.Popen(

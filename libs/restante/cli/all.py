@@ -88,6 +88,7 @@ class _Run:
         self._notifier = Notifier.from_environment()
         self._supervisor = Supervisor(self._show_line, os.environ)
         self._held: list[str] | None = []  # lines of children until the start is decided
+        self._muted = False
         self._stop = asyncio.Event()
         self._color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
@@ -114,7 +115,7 @@ class _Run:
                 f"{self._settings.drain_seconds:g} s to end (Ctrl-C again: at once)"
             )
         except StartError as failure:
-            self._held = None  # the other children's lines would only hide the reason
+            self._muted = True  # the other children's lines would only hide the reason
             for line in failure.tail:
                 sys.stderr.write(f"    {line}\n")
             self._notifier.failed(failure.text)
@@ -161,13 +162,15 @@ class _Run:
         if self._settings.log_format != "json":
             mark = f"{name:<8} |"
             line = f"\x1b[36m{mark}\x1b[0m {line}" if self._color else f"{mark} {line}"
+        if self._muted:
+            return
         if self._held is not None:
             self._held.append(line)
         else:
             self._write(line)
 
     def _release_lines(self) -> None:
-        if self._held:
+        if self._held and not self._muted:
             self._write("\n".join(self._held))
         self._held = None
 

@@ -211,7 +211,7 @@ class Supervisor:
                 if not line:
                     return
             except asyncio.LimitOverrunError as overrun:
-                line = await stream.readexactly(overrun.consumed)
+                line = await stream.readexactly(min(overrun.consumed, _LINE_LIMIT))
             text = line.decode("utf-8", "replace").rstrip("\r\n")
             child.tail.append(text)
             self._emit(child.name, text)
