@@ -21,7 +21,7 @@ from typing import Final
 from restante.model import INBOX, Envelope, ErrorKind, MailError
 from restante.runtime.log import get_logger
 from restante.store.account import MailStore
-from restante.store.delivery import Incoming
+from restante.store.delivery import SMALL, Incoming
 from restante.store.pool import StorePool
 from services.delivery.recipients import Target
 from services.delivery.trace import ReturnPathRemover, trace_fields
@@ -168,15 +168,15 @@ class Message:
     # --- BLOCKING, in the pool --------------------------------------------------------------------
 
     def _stream(self, chunks: list[bytes]) -> None:
-        if self._incoming is None:
-            # It goes into the tmp/ of the first recipient, who may never have had mail.
-            self._depot.store.open_account(self._targets[0].account).ensure()
         self._write(chunks)
 
     def _write(self, chunks: list[bytes]) -> Incoming:
         incoming = self._incoming
         if incoming is None:
             account = self._targets[0].account
+            if sum(map(len, chunks)) > SMALL:
+                # It goes into the tmp/ of the first recipient, who may never have had mail.
+                self._depot.store.open_account(account).ensure()
             incoming = Incoming(account.maildir, uid=account.uid, gid=account.gid)
             self._incoming = incoming
         for chunk in chunks:

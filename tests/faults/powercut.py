@@ -32,7 +32,7 @@ _RESUMED = re.compile(r"<\.\.\. (\w+) resumed>\s?(.*)$", re.DOTALL)
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _AT = re.compile(r'(?:(AT_FDCWD|\d+)<([^>]*)>, )?"((?:[^"\\]|\\.)*)"')
 _FD = re.compile(r"(\d+)<(.*?)>(?:\(deleted\))?(?:, |$)", re.DOTALL)
-_REPLIES = ("sendto", "sendmsg")
+_REPLY = re.compile(r"(?:sendto|sendmsg|write|writev)\(\d+<(?:TCP|UNIX)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def calls(trace: str) -> Iterator[Call]:
         pid, text = found.groups()
         if text.endswith("<unfinished ...>"):
             head = text.removesuffix("<unfinished ...>").rstrip()
-            if head.startswith(_REPLIES):
+            if _REPLY.match(head):
                 name, _, args = head.partition("(")
                 yield Call(name, args, 1)
                 continue
@@ -66,6 +66,12 @@ def calls(trace: str) -> Iterator[Call]:
         whole = _CALL.match(text)
         if whole is not None and int(whole[3]) >= 0:
             yield Call(whole[1], whole[2], int(whole[3]))
+
+
+def connection_of(call: Call) -> str | None:
+    """Return "server->client" where the call writes to a TCP connection."""
+    found = re.match(r"\d+<TCP(?:v6)?:\[([^\]]*(?:\][^>]*->[^\]]*)?)\]>", call.args)
+    return found[1] if found and call.name in ("sendto", "sendmsg", "write", "writev") else None
 
 
 def text_of(args: str) -> bytes:
