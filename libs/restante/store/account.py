@@ -48,6 +48,9 @@ SPECIAL_USES: Final = {
 """Folders of a new account and the use (RFC 6154) that a folder of this name has by default."""
 
 
+_UNSEEN: Final = bytes(not flags & Flag.SEEN for flags in range(256))
+
+
 @dataclass(frozen=True, slots=True)
 class FolderEntry:
     """One line of LIST."""
@@ -468,15 +471,15 @@ class AccountStore:
         mailbox = self.open_mailbox(name)
         try:
             mailbox.refresh()
-            seen = int(Flag.SEEN)
+            columns = mailbox.columns
             return MailboxStatus(
-                messages=len(mailbox.uids),
+                messages=len(columns.uids),
                 recent=mailbox.recent,
-                unseen=sum(1 for flags in mailbox.flags if not flags & seen),
+                unseen=columns.flags.tobytes().translate(_UNSEEN).count(1),
                 uidnext=mailbox.uidnext,
                 uidvalidity=mailbox.uidvalidity,
                 highest_modseq=mailbox.highest_modseq,
-                size=sum(mailbox.wire_sizes),
+                size=sum(columns.wire_sizes),
             )
         finally:
             mailbox.release()

@@ -41,7 +41,8 @@ _MAX_FILE: Final = 5120
 _MAX_WHILE_COUNTING: Final = 16 * _MAX_FILE
 _MAX_MEMOS: Final = 256
 _STALE: Final = 15 * 60  # seconds
-_OPEN: Final = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+# Not blocking: a pipe that somebody put there must not hold a thread for ever.
+_OPEN: Final = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,6 +209,14 @@ def test_a_linked_file_is_not_written(tmp_path: Path, box: tuple[Path, int]) -> 
     assert victim.read_text() == "mine"
 
 
+def test_a_pipe_does_not_hold_us(box: tuple[Path, int]) -> None:
+    path, fd = box
+    os.mkfifo(path / "maildirsize")
+    with pytest.raises(BlockingIOError):
+        maildirsize.usage(fd, LIMIT)
+    maildirsize.add(fd, 1, 1)
+
+
 def test_what_counts() -> None:
     assert maildirsize.is_counted((), Flag.SEEN)
     assert not maildirsize.is_counted((), Flag.DELETED)
