@@ -98,6 +98,7 @@ class ImapConnection(Connection):
             self._out.send(response.ok(None, "Restante IMAP ready.", greeting))
             while not session.ending:
                 await self._turn(session, await self._next_event())
+                await self._out.breathe()
         except _Goodbye as bye:
             self._out.send(response.bye(bye.text, bye.code))
         except EOFError:

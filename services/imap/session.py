@@ -16,10 +16,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from enum import IntFlag
 from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
 
-from restante.store.account import AccountStore
-
 from restante.model import Account, ErrorKind, FolderName, MailError
 from restante.runtime.log import get_logger
+from restante.runtime.metrics import Counter
+from restante.store.account import AccountStore
+from restante.wire.imap import response
 from services.imap.output import Output
 from services.imap.selected import Selected
 
@@ -31,6 +32,8 @@ T = TypeVar("T")
 
 _BATCH: Final = 500  # rows between two looks at the clock
 _REFRESH_EVERY: Final = 1.0  # seconds; FETCH and SEARCH look at the disk no more often
+
+_LOGINS: Final = Counter("restante_imap_logins_total", "IMAP logins by result.", ("result",))
 
 _log = get_logger(__name__)
 
@@ -149,10 +152,13 @@ class Session:
     def enter(self, account: Account, store: AccountStore) -> None:
         """Become authenticated."""
         self.account, self.store = account, store
-        _log.info("login", user=account.address, peer=self.client.peer_address)
+        client = self.client
+        _LOGINS.labels("ok").inc()
+        _log.info("login", user=account.address, peer=client.peer_address, private=client.secure)
 
     def login_failed(self, user: str, error: MailError) -> None:
         """Count and log a failed login; enough of them end the session."""
+        _LOGINS.labels(error.kind.value).inc()
         _log.info("login failed", user=user, peer=self.client.peer_address, reason=error.kind.value)
         if error.kind is ErrorKind.AUTH_FAILED:
             self.login_failures += 1
@@ -198,6 +204,11 @@ class Session:
         """Tell what changed since the last time (RFC 3501 section 7.4, RFC 7162 section 3.2)."""
         selected = self.selected
         if selected is None or not selected.view.pending():
+            return
+        if not selected.view.valid:
+            # Its UIDs mean other messages now: a client that went on would mix them up.
+            self.ending = True
+            self.send(response.bye("The mailbox was replaced, please select it again."))
             return
         found = selected.view.poll(expunge=expunge)
         for at in range(0, len(found.expunged), _BATCH):

@@ -12,7 +12,7 @@ from restante.store.account import AccountStore, QuotaState
 from restante.store.delivery import Incoming
 from restante.store.mailbox import Mailbox
 from restante.wire.imap.commands import Append
-from services.imap.replies import Reply, ok
+from services.imap.replies import Reply, bad, ok
 from services.imap.session import Session
 
 _PIECE: Final = 128 * 1024
@@ -20,6 +20,8 @@ _PIECE: Final = 128 * 1024
 
 async def append(session: Session, command: Append) -> Reply:
     """RFC 3501 section 6.3.11."""
+    if command.utf8 or command.binary:
+        return bad("Neither UTF8 nor BINARY is supported.")
     name = session.folder(command.mailbox)
     mailbox = await session.blocking(_open, session.mail, name, command.size)
     incoming = Incoming(session.mail.account.maildir)

@@ -16,10 +16,10 @@ from restante.store.changes import StoreMode
 from restante.store.facts import Facts
 from restante.store.mailbox import Mailbox
 from restante.wire.imap.commands import Fetch
-from restante.wire.imap.fetch_items import FetchAtt, FetchItems, Section
+from restante.wire.imap.fetch_items import FetchAtt, FetchItems, Section, Transfer
 from services.imap.fetch_plan import Chunk, Plan, cached_values, compile_plan
 from services.imap.output import CHUNK
-from services.imap.replies import Reply, no, ok
+from services.imap.replies import Reply, bad, no, ok
 from services.imap.sections import cut, part_of, value
 from services.imap.selected import Selected
 from services.imap.session import Session
@@ -34,6 +34,10 @@ async def fetch(session: Session, command: Fetch) -> Reply:
     """RFC 3501 section 6.4.5."""
     selected = session.box
     items = command.items
+    if command.vanished:
+        return bad("QRESYNC is not enabled.")
+    if any(section.transfer is not Transfer.RAW for section in items.sections):
+        return bad("BINARY is not supported.")
     if command.changed_since is not None:
         items = FetchItems(items.mask | FetchAtt.MODSEQ, items.sections)
     if items.mask & FetchAtt.MODSEQ:

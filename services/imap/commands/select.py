@@ -11,13 +11,15 @@ from restante.store.account import AccountStore
 from restante.store.mailbox import Mailbox
 from restante.wire.imap import response
 from restante.wire.imap.commands import Check, Close, Select, Unselect
-from services.imap.replies import Reply, ok
+from services.imap.replies import Reply, bad, ok
 from services.imap.selected import Selected
 from services.imap.session import Session
 
 
 async def select(session: Session, command: Select) -> Reply:
     """RFC 3501 section 6.3.1. A failed SELECT leaves no mailbox selected."""
+    if command.qresync is not None:
+        return bad("QRESYNC is not enabled.")
     if session.selected is not None:
         session.unselect()
         # RFC 7162 section 3.2.11

@@ -53,7 +53,9 @@ async def store(session: Session, command: Store) -> Reply:
         # RFC 7162 section 3.1.3: OK, but for messages that are gone.
         return ok("Conditional store failed for some messages.", code)
     if result.gone:
-        return no("Some of the messages were expunged.", "EXPUNGEISSUED")
+        # A UID that is not there is no error (RFC 3501 section 6.4.8).
+        word = ok if command.uid else no
+        return word("Some of the messages were expunged.", "EXPUNGEISSUED")
     return ok("Store completed.")
 
 
