@@ -11,9 +11,11 @@ mutt's renames and removals in cur/.
 what follows from the notes, and what each view's client knows from its Updates alone.
 """
 
+import ast
 import os
 import random
 import threading
+import time
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -50,13 +52,48 @@ State = dict[int, tuple[str, Flag, frozenset[str]]]  # uid -> base, flags, keywo
 
 @dataclass
 class Notes:
-    """What one worker was told, by folder."""
+    """What one worker was told, by folder. A message is its base name or "<uidvalidity>:<uid>".
 
-    added: set[tuple[FolderName, str]] = field(default_factory=set)  # bases
+    With `log`, a file that survives the worker, each note is also written there.
+    """
+
+    added: set[tuple[FolderName, str]] = field(default_factory=set)
     removed: set[tuple[FolderName, str]] = field(default_factory=set)
+    removing: set[tuple[FolderName, str]] = field(default_factory=set)  # begun, perhaps not done
+    moving: set[tuple[FolderName, str]] = field(default_factory=set)
     uids: dict[tuple[FolderName, int, int], str] = field(default_factory=dict)
     states: dict[FolderName, tuple[int, State]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    log: int = -1
+
+    def note(self, kind: str, folder: FolderName, what: str) -> None:
+        """Note that a message was added, removed, is being removed or moved."""
+        getattr(self, kind).add((folder, what))
+        if self.log >= 0:
+            os.write(self.log, repr((kind, folder, what)).encode() + b"\n")
+
+    def see(self, folder: FolderName, uidvalidity: int, uid: int, base: str) -> None:
+        """Note which message has a UID."""
+        known = self.uids.get((folder, uidvalidity, uid))
+        if known is None:
+            self.uids[folder, uidvalidity, uid] = base
+            if self.log >= 0:
+                line = repr(("uid", folder, (uidvalidity, uid, base)))
+                os.write(self.log, line.encode() + b"\n")
+        elif known != base:
+            self.problems.append(f"UID {uid} was {known}, is {base}")
+
+    @classmethod
+    def read(cls, log: Path) -> "Notes":
+        """Read what a worker wrote until it was killed."""
+        notes = cls()
+        for line in log.read_bytes().split(b"\n")[:-1]:
+            kind, folder, what = ast.literal_eval(line.decode())
+            if kind == "uid":
+                notes.see(folder, *what)
+            else:
+                notes.note(kind, folder, what)
+        return notes
 
 
 class Session:
@@ -126,10 +163,10 @@ class Session:
 class Worker:
     """Random operations on one account, in this process."""
 
-    def __init__(self, root: Path, seed: int, threads: int) -> None:
+    def __init__(self, root: Path, seed: int, threads: int, log: int = -1) -> None:
         self.volume = Volume(root)
         self.account: AccountStore = self.volume.account()
-        self.notes = Notes()
+        self.notes = Notes(log=log)
         self.mailboxes = {name: self.account.open_mailbox(name) for name in FOLDERS}
         self.sessions = [
             [Session(mailbox, self.notes) for mailbox in self.mailboxes.values()]
@@ -151,9 +188,10 @@ class Worker:
             thread.join()
 
     def settle(self) -> None:
-        """Follow the others, now that nobody works."""
+        """Follow the others, now that nobody works, by what the directories' times tell."""
         for mailbox in self.mailboxes.values():
-            mailbox.refresh(scan=True)
+            wait_until_due(mailbox)
+            mailbox.refresh()
 
     def report(self) -> Notes:
         """Check the views and return the notes, with the state of every folder."""
@@ -171,11 +209,7 @@ class Worker:
         columns = mailbox.columns
         uidvalidity = mailbox.uidvalidity
         for row, uid in enumerate(list(columns.uids)):
-            key = (mailbox.name, uidvalidity, uid)
-            base = os.fsdecode(columns.base(row))
-            known = self.notes.uids.setdefault(key, base)
-            if known != base:
-                self.notes.problems.append(f"UID {uid} was {known}, is {base}")
+            self.notes.see(mailbox.name, uidvalidity, uid, os.fsdecode(columns.base(row)))
 
     def _thread(self, number: int, operations: int) -> None:
         choice = random.Random(f"{self.seed}/{number}/{self.round}")
@@ -196,11 +230,11 @@ class Worker:
             base = self.volume.incoming(text_of(choice)).deliver(
                 self.account, mailbox.name, last=True
             )
-            self.notes.added.add((mailbox.name, base.base))
+            self.notes.note("added", mailbox.name, base.base)
         elif kind == "drop":
             name = unique_name().replace("R", "X")
             self.volume.drop(name, text_of(choice), name=mailbox.name)
-            self.notes.added.add((mailbox.name, name))
+            self.notes.note("added", mailbox.name, name)
         elif kind == "mutt":
             self.mutt(choice, mailbox.name)
         elif kind == "store":
@@ -208,18 +242,20 @@ class Worker:
             flags = choice.choice(_FLAGS) | choice.choice((Flag(0), Flag.DELETED))
             mailbox.store(uids, mode, flags, choice.sample(KEYWORDS, choice.randint(0, 2)))
         elif kind == "expunge":
-            self.remove(mailbox, choice.choice((uids, None)), choice.random() < 0.3)
+            some = uids if self.notes.log >= 0 else choice.choice((uids, None))
+            self.remove(mailbox, some, choice.random() < 0.3)
         elif kind == "copy":
             pairs = mailbox.copy(uids, other)
-            self.added(other, [new for _, new in pairs])
+            self.tell("added", other, [new for _, new in pairs])
         elif kind == "move":
+            self.tell("moving", mailbox, uids)
             pairs = mailbox.move(uids, other)
-            self.added(other, [new for _, new in pairs])
-            self.gone(mailbox, [old for old, _ in pairs])
+            self.tell("added", other, [new for _, new in pairs])
+            self.tell("removed", mailbox, [old for old, _ in pairs])
         elif kind == "append":
             incoming = self.volume.incoming(text_of(choice))
             uid = mailbox.append(incoming, choice.choice(_FLAGS), choice.sample(KEYWORDS, 1), 1000)
-            self.added(mailbox, [uid])
+            self.tell("added", mailbox, [uid])
         elif kind == "refresh":
             mailbox.refresh(scan=choice.random() < 0.1)
         elif kind == "read":
@@ -235,20 +271,16 @@ class Worker:
     def remove(self, mailbox: Mailbox, uids: list[int] | None, whatever_flags: bool) -> None:
         """Expunge, or remove as POP3 does."""
         self.see(mailbox)
+        self.tell("removing", mailbox, uids or [])
         if whatever_flags and uids:
-            self.gone(mailbox, mailbox.remove(uids[:1]))
+            self.tell("removed", mailbox, mailbox.remove(uids[:1]))
         else:
-            self.gone(mailbox, mailbox.expunge(uids))
+            self.tell("removed", mailbox, mailbox.expunge(uids))
 
-    def gone(self, mailbox: Mailbox, uids: list[int]) -> None:
-        """Note what this worker removed."""
+    def tell(self, kind: str, mailbox: Mailbox, uids: list[int]) -> None:
+        """Note messages by UID."""
         for uid in uids:
-            self.notes.removed.add((mailbox.name, f"{mailbox.uidvalidity}:{uid}"))
-
-    def added(self, mailbox: Mailbox, uids: list[int]) -> None:
-        """Note messages that got their UIDs at once; they may be gone again already."""
-        for uid in uids:
-            self.notes.added.add((mailbox.name, f"{mailbox.uidvalidity}:{uid}"))
+            self.notes.note(kind, mailbox.name, f"{mailbox.uidvalidity}:{uid}")
 
     def mutt(self, choice: random.Random, name: FolderName) -> None:
         """Change flags, move new mail or remove a message, without a lock or a look at us."""
@@ -260,13 +292,19 @@ class Worker:
         chosen = choice.choice(names)
         base, _, letters = chosen.partition(":2,")
         if where == "cur" and choice.random() < 0.1:
+            self.notes.note("removing", name, base)
             with suppress(FileNotFoundError):
                 os.unlink(folder / where / chosen)
-                self.notes.removed.add((name, base))
+                self.notes.note("removed", name, base)
             return
         letters = "".join(sorted(set(letters) ^ {choice.choice("FRST")}))
         with suppress(FileNotFoundError):
             os.rename(folder / where / chosen, folder / "cur" / f"{base}:2,{letters}")
+
+
+def wait_until_due(mailbox: Mailbox) -> None:
+    """Wait until an unsettled cur/ is due to be listed (scan.py)."""
+    time.sleep(len(mailbox) * 0.0006 + 0.01)
 
 
 def text_of(choice: random.Random) -> bytes:
@@ -291,8 +329,11 @@ def state_of(mailbox: Mailbox) -> State:
     }
 
 
-def check(volume: Volume, notes: list[Notes]) -> list[str]:
-    """Compare all notes with each other and with the disk; returns what is wrong."""
+def check(volume: Volume, notes: list[Notes], *, killed: bool = False) -> list[str]:
+    """Compare all notes with each other and with the disk; returns what is wrong.
+
+    `killed`: the last operation of each worker may have been done or not.
+    """
     problems = [problem for note in notes for problem in note.problems]
     uids: dict[tuple[FolderName, int, int], str] = {}
     for note in notes:
@@ -301,7 +342,14 @@ def check(volume: Volume, notes: list[Notes]) -> list[str]:
                 problems.append(f"UID {key} is {uids[key]} and {base}")
     for name in FOLDERS:
         fresh = volume.mailbox(name)
-        problems += _check_folder(volume, name, fresh, notes, uids)
+        if killed:
+            wait_until_due(fresh)
+            fresh.refresh()
+        for row, uid in enumerate(fresh.uids):
+            key = (name, fresh.uidvalidity, uid)
+            if uids.setdefault(key, fresh.base_name(row)) != fresh.base_name(row):
+                problems.append(f"UID {key} was {uids[key]} and is {fresh.base_name(row)}")
+        problems += _check_folder(volume, name, fresh, notes, uids, killed)
     return problems
 
 
@@ -311,8 +359,11 @@ def _check_folder(
     fresh: Mailbox,
     notes: list[Notes],
     uids: dict[tuple[FolderName, int, int], str],
+    killed: bool,
 ) -> list[str]:
     problems = []
+    if any(key[0] == name and key[1] != fresh.uidvalidity for key in uids):
+        problems.append(f"folder {name} has another UIDVALIDITY")
     state = state_of(fresh)
     for number, note in enumerate(notes):
         if name in note.states and note.states[name] != (fresh.uidvalidity, state):
@@ -336,20 +387,33 @@ def _check_folder(
 
     prefix = f"{fresh.uidvalidity}:"
     seen = {key[2]: base for key, base in uids.items() if key[:2] == (name, fresh.uidvalidity)}
-    added = {what for note in notes for folder, what in note.added if folder == name}
-    removed = {what for note in notes for folder, what in note.removed if folder == name}
+    added, removed, removing, moving = (
+        {what for note in notes for folder, what in getattr(note, kind) if folder == name}
+        for kind in ("added", "removed", "removing", "moving")
+    )
+    elsewhere = {base for key, base in uids.items() if key[0] != name}
+    if killed:  # what was not noted in time is on disk
+        elsewhere |= {
+            n.partition(":2,")[0] for f in FOLDERS if f != name for n in volume.names("cur", f)
+        }
     known = set(seen.values())
     for uid, base in seen.items():
-        gone = f"{prefix}{uid}" in removed or base in removed
+        told = f"{prefix}{uid}"
+        gone = told in removed or base in removed
         if gone and uid in state:
             problems.append(f"folder {name}: UID {uid} {base} came back")
-        if not gone and uid not in state:
+        if gone or uid in state:
+            continue
+        perhaps = told in removing or base in removing
+        perhaps = perhaps or (told in moving and base in elsewhere)
+        if not (killed and perhaps):
             problems.append(f"folder {name}: UID {uid} {base} is lost")
     for what in added - removed:
-        if not what.startswith(prefix) and what not in known:
-            problems.append(f"folder {name}: {what} was delivered and never seen")
+        if what.startswith(prefix) or what in known or (killed and what in removing):
+            continue
+        problems.append(f"folder {name}: {what} was delivered and never seen")
     for uid, (base, _, _) in state.items():
-        if base not in added and f"{prefix}{uid}" not in added:
+        if base not in added and f"{prefix}{uid}" not in added and not killed:
             problems.append(f"folder {name}: UID {uid} {base} comes from nowhere")
     return problems
 

@@ -104,7 +104,7 @@ def test_workers_agree_while_the_journal_is_replaced_often(tmp_path: Path, seed:
 @pytest.mark.slow
 def test_many_workers_agree(tmp_path: Path) -> None:
     problems = run(
-        tmp_path, 7, processes=4, threads=4, checkpoints=6, operations=80, variant=compact_often
+        tmp_path, 7, processes=3, threads=3, checkpoints=4, operations=50, variant=compact_often
     )
     assert problems == []
 
