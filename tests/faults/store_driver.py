@@ -87,6 +87,8 @@ class Notes:
     def read(cls, log: Path) -> "Notes":
         """Read what a worker wrote until it was killed."""
         notes = cls()
+        if not log.exists():  # killed before it began
+            return notes
         for line in log.read_bytes().split(b"\n")[:-1]:
             kind, folder, what = ast.literal_eval(line.decode())
             if kind == "uid":

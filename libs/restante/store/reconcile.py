@@ -70,7 +70,7 @@ class _Scan:
             if not moved:
                 break
         self._give_uids()
-        turn.commit()
+        turn.commit(wait_for_room=True)
 
     # --- new/ -----------------------------------------------------------------------------------
 

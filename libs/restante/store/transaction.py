@@ -182,7 +182,9 @@ class Transaction:
         torn_only = not replay.count and journal.header is not None
         index.uidnext += (len(data) - end) // SLOT + 1
         index.highest_modseq += 1
-        mailbox.log_damage_if(not torn_only, f"salvaged {replay.count} records")
+        # A header of zeros is a first opening that did not come to its end.
+        damaged = replay.count > 0 or (journal.header is None and any(data[:SLOT]))
+        mailbox.log_damage_if(damaged, f"salvaged {replay.count} records")
         try:
             if torn_only:
                 journal.cut(start + end)
@@ -264,10 +266,11 @@ class Transaction:
                 self.cur_settled = False
             self._trusted_cur = None
 
-    def commit(self, *, sync: bool = True) -> None:
+    def commit(self, *, sync: bool = True, wait_for_room: bool = False) -> None:
         """Write what was emitted, then apply it to memory.
 
-        MailError(TEMPORARY): the disk is full and new messages or keywords were to be written.
+        New messages cannot be announced when the disk is full: MailError(TEMPORARY), or with
+        `wait_for_room` they are left for a later refresh.
         """
         index, mailbox, journal = self.index, self.mailbox, self.journal
         pieces = self._encode(self._out_new)
@@ -293,8 +296,8 @@ class Transaction:
             mailbox.unsaved = True
             if not self.fresh:
                 self._replay(b"".join(self._encode(())))
-                if added:
-                    raise MailError(ErrorKind.TEMPORARY, "disk full") from error
+                if added and not wait_for_room:
+                    raise MailError(ErrorKind.TEMPORARY, "the disk is full") from error
         finally:
             self._out.clear()
             self._out_new.clear()
