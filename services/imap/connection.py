@@ -13,6 +13,7 @@ Invariants
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from restante.model import ErrorKind, MailError
@@ -29,7 +30,7 @@ from restante.wire.imap.events import (
     LiteralRequest,
     ProtocolError,
 )
-from restante.wire.imap.limits import AUTHENTICATED, PRE_AUTH
+from restante.wire.imap.limits import AUTHENTICATED, PRE_AUTH, Limits
 from restante.wire.imap.parser import ImapParser
 from services.imap.capabilities import capabilities
 from services.imap.output import Output
@@ -172,12 +173,7 @@ class ImapConnection(Connection):
     def _logged_in(self) -> None:
         settings = self._backend.settings
         self._login_by = None
-        self._parser.limits = replace(
-            AUTHENTICATED,
-            append=settings.max_message_size,
-            skip=max(AUTHENTICATED.skip, settings.max_message_size),
-            errors=settings.max_bad_commands,
-        )
+        self._parser.limits = _limits(settings.max_message_size, settings.max_bad_commands)
 
     def _protocol_error(self, error: ProtocolError) -> None:
         line = response.status(error.tag, error.status, error.text, error.code)
@@ -318,3 +314,10 @@ class ImapConnection(Connection):
         """The selected mailbox changed."""
         if self._idling:
             self.interrupt()
+
+
+@lru_cache(maxsize=4)
+def _limits(message: int, errors: int) -> Limits:
+    """Return the parser's limits after login."""
+    skip = max(AUTHENTICATED.skip, message)
+    return replace(AUTHENTICATED, append=message, skip=skip, errors=errors)

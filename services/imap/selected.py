@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from restante.model import ErrorKind, Flag, FolderName, MailError
 from restante.store.columns import Columns
 from restante.store.mailbox import Mailbox
-from restante.wire.imap.sequence_set import SequenceSet
+from restante.wire.imap.sequence_set import STAR, SequenceSet
 from services.imap.render import SYSTEM_FLAGS, FlagText
 
 Run = tuple[Sequence[int], Sequence[int]]
@@ -105,7 +105,8 @@ class Selected:
 
         "*" in an empty mailbox names nothing and is let pass: clients send FETCH 1:* unasked.
         """
-        if self.view.count and messages.beyond(self.view.count):
+        count = self.view.count
+        if messages.beyond(count) and (count or messages.intervals[-1][1] < STAR):
             raise MailError(ErrorKind.BAD_REQUEST, "No message has that number.")
 
     def uids_of(self, messages: SequenceSet, *, uid: bool) -> list[int]:

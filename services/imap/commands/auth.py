@@ -96,9 +96,8 @@ async def _check(session: Session, user: str, password: str, mechanism: str) -> 
         return _turn_away(session, _INSECURE)
     if not client.acquire_user(account.address):
         return _turn_away(session, _TOO_MANY, "LIMIT")
-    store = session.backend.store.open_account(account)
-    await session.blocking(store.ensure)
-    session.enter(account, store)
+    # No trip to the disk: what a new account lacks is made by the first command that needs it.
+    session.enter(account, session.backend.store.open_account(account))
     return ok("Logged in.", "CAPABILITY " + " ".join(capabilities(session)))
 
 

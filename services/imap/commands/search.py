@@ -6,11 +6,10 @@ from array import array
 from collections.abc import Sequence
 from typing import Final
 
-from restante.model import ErrorKind, MailError
+from restante.model import MailError
 from restante.wire.imap import untagged
 from restante.wire.imap.commands import Search, SearchReturn
 from restante.wire.imap.search_keys import And, Messages, ModSeq, Not, Or, SearchKey
-from restante.wire.imap.sequence_set import SequenceSet
 from services.imap.replies import Reply, ok
 from services.imap.search_plan import Found, find
 from services.imap.selected import Selected
@@ -29,7 +28,7 @@ async def search(session: Session, command: Search) -> Reply:
         if isinstance(key, ModSeq):
             session.condstore = with_modseq = True
         elif isinstance(key, Messages):
-            _check(selected, key.messages)
+            selected.check(key.messages)
     try:
         await session.refresh()
         first_only = returns is not None and returns & ~SearchReturn.SAVE == SearchReturn.MIN
@@ -67,13 +66,6 @@ def _leaves(key: SearchKey) -> list[SearchKey]:
         else:
             out.append(at)
     return out
-
-
-def _check(selected: Selected, messages: SequenceSet) -> None:
-    # "*" in an empty mailbox names nothing and is let pass, as FETCH does.
-    count = selected.view.count
-    if count and messages.beyond(count):
-        raise MailError(ErrorKind.BAD_REQUEST, "No message has that number.")
 
 
 def _shown(found: Found, returns: SearchReturn) -> Found:

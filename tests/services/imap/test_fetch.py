@@ -200,7 +200,7 @@ def test_a_file_removed_by_hand_is_gone_not_a_fault(server: Server) -> None:
 
 
 def test_message_stored_with_lf_is_sent_with_crlf(server: Server) -> None:
-    server.login().ok("NOOP")
+    server.select().close()
     (server.maildir() / "new" / "1.a.host").write_bytes(PLAIN.replace(b"\r\n", b"\n"))
     with server.select() as wire:
         assert section(wire, "BODY.PEEK[]") == PLAIN

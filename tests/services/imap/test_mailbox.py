@@ -76,7 +76,7 @@ def test_names_that_are_not_ascii(server: Server) -> None:
     ],
 )
 def test_names_that_are_not_allowed(server: Server, name: str) -> None:
-    with server.login() as wire:
+    with server.select() as wire:
         before = sorted(path.name for path in server.maildir().iterdir())
         for command in (f"CREATE {name}", f"RENAME INBOX.Sent {name}", f"SELECT {name}"):
             assert wire.no(command)[:11] in (b"NO [CANNOT]", b"NO [NONEXIS"), command
@@ -87,7 +87,7 @@ def test_names_that_are_not_allowed(server: Server, name: str) -> None:
 def test_symlinks_are_not_followed(server: Server) -> None:
     server.accounts.add("eve@example.test")
     server.deliver(numbered(1)[0], "eve@example.test")
-    with server.login() as wire:
+    with server.select() as wire:
         (server.maildir() / ".Link").symlink_to(server.maildir("eve@example.test"))
         wire.no("SELECT INBOX.Link")
 

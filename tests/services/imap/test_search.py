@@ -71,6 +71,7 @@ def found(wire: Wire, keys: str | bytes) -> list[int]:
         ("TEXT lunch", [1]),
         ("BODY inside", [3]),
         ("TEXT inner", [3]),
+        ("TEXT message/rfc822", [3]),  # the header of a part
         ("BODY inner", []),
         ('BODY ""', [1, 2, 3]),
         ("NOT BODY noon", [2, 3]),
