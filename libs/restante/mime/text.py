@@ -25,12 +25,11 @@ def leaves(part: Part) -> Iterator[Part]:
         yield part
 
 
-def headers_of(part: Part) -> Iterator[Part]:
-    """Yield the parts that have a message header: the root and each embedded message."""
-    if part.envelope is not None:
-        yield part
+def every(part: Part) -> Iterator[Part]:
+    """Yield the part and all below it, in order; recursion is bounded by the tree's depth."""
+    yield part
     for child in part.parts:
-        yield from headers_of(child)
+        yield from every(child)
 
 
 def charset_of(part: Part) -> bytes:
@@ -85,8 +84,8 @@ def body_contains(wire: bytes, root: Part, folded: str) -> bool:
 
 
 def text_contains(wire: bytes, root: Part, folded: str) -> bool:
-    """Tell whether the header (of the message or of an embedded one) or a text part contains it."""
-    if any(folded in fold(header_text(wire, part)) for part in headers_of(root)):
+    """Tell whether a text part contains it, or any header: also those of parts (file names)."""
+    if any(folded in fold(header_text(wire, part)) for part in every(root)):
         return True
     return body_contains(wire, root, folded)
 

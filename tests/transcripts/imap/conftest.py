@@ -29,12 +29,12 @@ def restante(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connect]:
 
 
 @pytest.fixture(scope="session")
-def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connect]:
+def oracle() -> Iterator[Connect]:
     """Return connections to Dovecot."""
     reason = dovecot.why_not()
     if reason:
         pytest.skip(reason)
-    server = dovecot.Dovecot(tmp_path_factory.mktemp("dovecot"))
+    server = dovecot.Dovecot()
 
     def connect(user: str) -> Wire:
         wire = Wire(("127.0.0.1", server.port))

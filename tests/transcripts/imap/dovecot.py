@@ -5,6 +5,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -65,15 +66,14 @@ def why_not() -> str:
 class Dovecot:
     """A running Dovecot."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self) -> None:
         nobody = pwd.getpwnam("nobody")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
+        # Not below pytest's directory, which is closed to other users at every start of pytest.
+        self._base = base = Path(tempfile.mkdtemp(prefix="restante-oracle-"))
         base.chmod(0o755)
-        for parent in base.parents[:3]:  # pytest's own directories are closed to others
-            if parent.stat().st_uid == os.geteuid() and parent != Path("/tmp"):
-                parent.chmod(parent.stat().st_mode | 0o111)
         homes = base / "home"
         homes.mkdir()
         os.chown(homes, nobody.pw_uid, nobody.pw_gid)
@@ -106,3 +106,4 @@ class Dovecot:
         """End it and its children."""
         self._process.terminate()
         self._process.wait(20)
+        shutil.rmtree(self._base, ignore_errors=True)
