@@ -4,6 +4,7 @@ import os
 import shutil
 import smtplib
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,18 +76,24 @@ def test_smtplib_with_chunks_of_every_size(system: System) -> None:
     assert max(map(len, messages)) > 900_000
 
 
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that exim's own user can enter, as it cannot enter pytest's."""
+    with tempfile.TemporaryDirectory(prefix="restante-exim-") as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
 @pytest.mark.parametrize("transport", ["smtp", "lmtp"])
-def test_exim(transport: str, tmp_path: Path) -> None:
+def test_exim(transport: str, tmp_path: Path, open_directory: Path) -> None:
     """One transaction, four recipients: two get it, one bounces, one stays in the queue."""
     exim = need("exim4")
     if os.geteuid() != 0:
         pytest.skip("exim4 with a configuration of our own needs root")
-    spool, sockets = tmp_path / "spool", tmp_path / "sockets"
+    spool, sockets = open_directory / "spool", open_directory / "sockets"
     for directory in (spool, sockets):
         directory.mkdir()
         shutil.chown(directory, "Debian-exim", "Debian-exim")
-    for parent in [tmp_path, *tmp_path.parents][:3]:
-        parent.chmod(parent.stat().st_mode | 0o755)
     env = {"RESTANTE_DELIVERY_LMTP_LISTEN": f"unix:{sockets}/lmtp"} if transport == "lmtp" else {}
     with System(tmp_path, ("delivery",), env) as system:
         system.add_account(FRED, "secret1")
@@ -100,7 +107,7 @@ def test_exim(transport: str, tmp_path: Path) -> None:
             host, port = system.address("delivery", "lmtp_listen")
             how = f"driver = smtp\n  protocol = lmtp\n  hosts = {host}\n  port = {port}\n"
             how += "  allow_localhost\n  hosts_try_chunking = *\n"
-        configuration = tmp_path / "exim.conf"
+        configuration = open_directory / "exim.conf"
         configuration.write_text(
             f"spool_directory = {spool}\nlog_file_path = {spool}/%slog\n"
             "primary_hostname = mx.test\nqualify_domain = example.test\n"
