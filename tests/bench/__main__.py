@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -47,11 +48,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--keep", action="store_true", help="keep the mail directories")
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "restante-bench"
     parser.add_argument("--cache", type=Path, default=cache, help="of unpacked packages")
-    chosen = parser.parse_args()
-    if chosen.quick:
-        chosen.rounds, chosen.seconds, chosen.repeats = 1, 1, 3
-        chosen.fetch, chosen.large, chosen.idle, chosen.courier_idle = 500, 2000, 50, 20
-    return chosen
+    if "--quick" in sys.argv:
+        parser.set_defaults(rounds=1, seconds=1, repeats=3)
+        parser.set_defaults(fetch=500, large=2000, idle=50, courier_idle=20)
+    return parser.parse_args()
 
 
 def make_peers(chosen: argparse.Namespace, work: Path, results: Results) -> list[Peer]:
@@ -113,6 +113,7 @@ def say(text: str) -> None:
 def main() -> int:
     """Run it all; 1 if a workload failed."""
     chosen = arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the servers are stopped
     plan = Plan(chosen.fetch, chosen.large, chosen.idle)
     results = Results(plan, len(os.sched_getaffinity(0)))
     if chosen.dir:

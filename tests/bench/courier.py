@@ -2,7 +2,7 @@
 
 Its paths are compiled in, so it runs in a mount namespace of its own, where the unpacked tree lies
 over /usr and /etc and an empty directory over /run. That needs root. The packages are fetched by
-`apt-get download` into a cache directory. Courier's authdaemon reads the same userdb as Restante.
+`apt-get download` into a cache directory.
 """
 
 import os
@@ -101,7 +101,7 @@ class Courier:
     def stop(self) -> None:
         """Kill the namespace's first process, and with it all others."""
         if self.process is not None:
-            self.process.terminate()
+            self.process.kill()  # unshare ignores SIGTERM
             self.process.wait(30)
 
     def roots(self) -> list[int]:

@@ -13,7 +13,10 @@ import time
 from pathlib import Path
 from typing import Protocol
 
+from sqlalchemy import create_engine, insert
+
 from restante.store.volume import create_volume
+from services.auth.backends import schema
 from tests.bench.mail import DOMAIN, Plan, make_accounts, stored_password
 from tests.support.system import System
 
@@ -74,7 +77,7 @@ def wait_for_ports(name: str, ports: dict[str, int], log: Path) -> None:
 
 
 def write_userdb(path: Path, homes: dict[str, Path]) -> None:
-    """Write the accounts as Courier's userdb, which Restante reads as well."""
+    """Write the accounts as Courier's userdb."""
     uid, gid = mail_owner()
     stored = stored_password()
     path.write_text(
@@ -84,6 +87,27 @@ def write_userdb(path: Path, homes: dict[str, Path]) -> None:
             for user, home in homes.items()
         )
     )
+    path.chmod(0o600)
+
+
+def write_database(path: Path, homes: dict[str, Path]) -> None:
+    """Write the accounts into Restante's database, with the hash the others have."""
+    uid, gid = mail_owner()
+    path.parent.mkdir(mode=0o700)
+    engine = create_engine(f"sqlite:///{path}")
+    common = {"name": "", "quota": "", "options": "", "disabled": False, "created": 0, "updated": 0}
+    rows = [
+        common
+        | {"address": f"{user}@{DOMAIN}", "domain": DOMAIN, "password": stored_password()}
+        | {"uid": uid, "gid": gid, "home": str(home), "maildir": "Maildir"}
+        for user, home in homes.items()
+    ]
+    domain = {"name": DOMAIN, "default_quota": "", "default_options": "", "created": 0}
+    with engine.begin() as connection:
+        schema.create(connection)
+        connection.execute(insert(schema.domains), domain)
+        connection.execute(insert(schema.accounts), rows)
+    engine.dispose()
     path.chmod(0o600)
 
 
@@ -99,8 +123,6 @@ class Restante:
             ("auth", "delivery", "pop3", "imap"),
             {
                 "RESTANTE_WORKERS": str(workers),
-                "RESTANTE_AUTH_MODULES": "userdb",
-                "RESTANTE_AUTH_USERDB": str(self.work / "userdb"),
                 "RESTANTE_LOG_LEVEL": "warning",
                 **{
                     f"RESTANTE_{service}_MAX_CONNECTIONS_PER_{what}": "60000"
@@ -111,7 +133,7 @@ class Restante:
         )
         create_volume(self.system.mail_root)
         self.homes = make_accounts(self.system.mail_root, seed, plan, mail_owner())
-        write_userdb(self.work / "userdb", self.homes)
+        write_database(self.system.data / "auth" / "accounts.sqlite", self.homes)
         self.ports: dict[str, int] = {}
 
     def start(self) -> None:
