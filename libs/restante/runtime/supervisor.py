@@ -43,8 +43,7 @@ class StartError(Exception):
 class _Child:
     name: str
     command: Sequence[str]
-    ready: asyncio.Future[None]  # of the first start
-    got_ready: bool = False  # the process that runs or ran last
+    ready: bool = False  # the process that runs or ran last
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL))
     process: asyncio.subprocess.Process | None = None
     reason: str = ""  # its own words for why it cannot start
@@ -59,25 +58,26 @@ class Supervisor:
         self._emit = emit
         self._environment = dict(environment)
         self._children: list[_Child] = []
+        self._started: asyncio.Future[StartError | None]
         self._up = False
         self._stopping = asyncio.Event()
 
     async def start(self, commands: Mapping[str, Sequence[str]], seconds: float) -> None:
         """Start all children and wait until all are ready. Raises StartError."""
         loop = asyncio.get_running_loop()
-        self._children = [
-            _Child(name, command, loop.create_future()) for name, command in commands.items()
-        ]
+        self._started = loop.create_future()
+        self._children = [_Child(name, command) for name, command in commands.items()]
         for child in self._children:
             child.task = loop.create_task(self._look_after(child))
-        waiting = [child.ready for child in self._children]
-        done, _ = await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
-        for future in done:
-            future.result()
-        late = [child for child in self._children if not child.ready.done()]
-        if late:
+        await asyncio.wait({self._started}, timeout=seconds)
+        if not self._started.done():
+            late = [child for child in self._children if not child.ready]
             names = ", ".join(child.name for child in late)
+            self._started.cancel()
             raise StartError(f"not ready within {seconds:g} s: {names}", late[0].tail)
+        failure = self._started.result()
+        if failure is not None:
+            raise failure
         self._up = True
 
     async def stop(self, seconds: float, last: Sequence[str] = ()) -> None:
@@ -93,9 +93,6 @@ class Supervisor:
                 if late:
                     self._kill_groups(group)
                     await asyncio.wait(late, timeout=5)
-        for child in self._children:
-            if child.ready.done():
-                child.ready.exception()  # seen; else the loop complains of it
 
     def hurry(self) -> None:
         """Let no child wait for its sessions any longer."""
@@ -124,7 +121,7 @@ class Supervisor:
     async def _look_after(self, child: _Child) -> None:
         pause = _FIRST_PAUSE
         while not self._stopping.is_set():
-            child.got_ready = False
+            child.ready = False
             code = await self._run_once(child)
             if self._stopping.is_set():
                 return
@@ -132,7 +129,7 @@ class Supervisor:
             if not self._up:
                 self._fail(child, how)
                 return
-            pause = _FIRST_PAUSE if child.got_ready else min(pause * 2, _LONGEST_PAUSE)
+            pause = _FIRST_PAUSE if child.ready else min(pause * 2, _LONGEST_PAUSE)
             self._emit(child.name, f"ended with {how}; started again in {pause:g} s")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -143,8 +140,8 @@ class Supervisor:
             failure = StartError(f"{child.name}: {child.reason}")
         else:
             failure = StartError(f"{child.name} ended with {how}", child.tail)
-        if not child.ready.done():
-            child.ready.set_exception(failure)
+        if not self._started.done():
+            self._started.set_result(failure)
 
     async def _run_once(self, child: _Child) -> int:
         """Run one process of the child to its end; return its exit code."""
@@ -198,9 +195,9 @@ class Supervisor:
                 if word == "failed":
                     child.reason = rest
                 elif word == "ready":
-                    child.got_ready = True
-                    if not child.ready.done():
-                        child.ready.set_result(None)
+                    child.ready = True
+                    if not self._started.done() and all(c.ready for c in self._children):
+                        self._started.set_result(None)
 
     async def _copy_output(self, child: _Child, stream: asyncio.StreamReader) -> None:
         while True:

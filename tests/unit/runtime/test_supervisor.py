@@ -22,6 +22,7 @@ if fault == "failed":
 if fault == "exit":
     print("Traceback: something", flush=True)
     sys.exit(7)
+signal.signal(signal.SIGTERM, lambda *_: (print("drained", flush=True), sys.exit(0)))
 if fault == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if fault == "long":
@@ -34,7 +35,6 @@ if fault == "once":
 if fault == "deaf":
     while True:
         signal.pause()
-signal.signal(signal.SIGTERM, lambda *_: (print("drained", flush=True), sys.exit(0)))
 select.select([sock], [], [])
 print("orphaned", flush=True)
 """
@@ -125,11 +125,19 @@ async def test_dead_child_is_started_again() -> None:
 
 async def test_stop_ends_the_pause_before_a_restart() -> None:
     output, supervisor = make()
-    await supervisor.start(commands("once", "a"), 20)
-    await output.until("started again", 2)
-    async with asyncio.timeout(10):
-        await supervisor.stop(5)
+    await supervisor.start(commands("a", "b"), 20)
+    os.kill(supervisor.pids()["a"], signal.SIGKILL)
+    await output.until("started again")
+    await supervisor.stop(10)
     assert supervisor.pids() == {}
+    assert output.lines.count(("a", "hello from a")) == 1
+
+
+async def test_child_that_ends_after_it_was_ready_fails_the_start() -> None:
+    _, supervisor = make()
+    with pytest.raises(StartError, match="once ended with exit code 0"):
+        await supervisor.start(commands("once", "silent"), 20)
+    await supervisor.stop(10)
 
 
 async def test_child_that_does_not_end_is_killed() -> None:
