@@ -250,6 +250,7 @@ class Worker:
             pairs = mailbox.copy(uids, other)
             self.tell("added", other, [new for _, new in pairs])
         elif kind == "move":
+            self.see(mailbox)
             self.tell("moving", mailbox, uids)
             pairs = mailbox.move(uids, other)
             self.tell("added", other, [new for _, new in pairs])

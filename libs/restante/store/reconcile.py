@@ -95,8 +95,9 @@ class _Scan:
                 row = columns.find(uid)
                 target = turn.index.filename(row, columns)
             with turn.changing_cur():
-                if (uid or found.base in self.found) and self._taken(found.base):
-                    if self._is_link(name, uid):
+                there = self._name_in_cur(found.base) if uid or found.base in self.found else None
+                if there is not None:
+                    if self._is_link(name, there):
                         os.unlink(os.path.join(b"new", name), dir_fd=turn.folder)
                         moved = True
                         continue
@@ -116,22 +117,18 @@ class _Scan:
     def _exists(self, directory: str, name: bytes) -> bool:
         return name in list_directory(self.turn.folder, directory)
 
-    def _taken(self, base: bytes) -> bool:
-        """Tell by listing whether cur/ has a file of this base name."""
+    def _name_in_cur(self, base: bytes) -> bytes | None:
+        """Tell by listing which file of this base name cur/ has."""
         names = list_directory(self.turn.folder, "cur")
-        return any(n.partition(b":2,")[0] == base for n in names)
+        return next((n for n in names if n.partition(b":2,")[0] == base), None)
 
-    def _is_link(self, name: bytes, uid: int) -> bool:
-        """Tell whether a name in new/ is a second link of the file in cur/ that has this UID."""
-        turn = self.turn
-        if not uid:
-            return False
-        columns = turn.index.columns
-        known = turn.index.filename(columns.find(uid), columns)
-        inode = _inode(turn.folder, "cur", known)
+    def _is_link(self, name: bytes, there: bytes) -> bool:
+        """Tell whether a name in new/ is a second link of a file in cur/."""
+        folder = self.turn.folder
+        inode = _inode(folder, "cur", there)
         # Asked in this order, a file that is renamed from new/ to cur/ meanwhile is not taken for
         # two: what is in cur/ does not come back to new/.
-        return inode is not None and inode == _inode(turn.folder, "new", name)
+        return inode is not None and inode == _inode(folder, "new", name)
 
     # --- cur/ -----------------------------------------------------------------------------------
 
