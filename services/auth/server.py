@@ -47,8 +47,8 @@ _OPTIONS = (
     ("grpc.so_reuseport", 1),
     ("grpc.max_receive_message_length", 256 * 1024),
     ("grpc.max_metadata_size", 16 * 1024),
-    ("grpc.max_connection_idle_ms", 2**31 - 1),
 )
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class AuthServer:
@@ -108,7 +108,10 @@ class AuthServer:
         if self.settings.listen:
             self._bind(server, self.settings.listen, None)
         if self.settings.tcp_listen:
-            self.tcp_port = self._bind(server, self.settings.tcp_listen, self._credentials())
+            credentials = self._credentials()
+            if credentials is None and self.settings.tcp_listen.host not in _LOOPBACK:
+                log.warning("passwords cross the network in clear: set RESTANTE_AUTH_GRPC_KEY")
+            self.tcp_port = self._bind(server, self.settings.tcp_listen, credentials)
         await server.start()
         if self.settings.authdaemon_listen:
             self.authdaemon = await authdaemon.serve(

@@ -10,9 +10,15 @@ from restante.rpc.auth.v1 import auth_pb2, auth_pb2_grpc
 from restante.rpc.convert import account_to_message
 from restante.rpc.errors import abort
 from restante.runtime.log import get_logger
+from restante.runtime.metrics import Counter
 from services.auth.authenticator import Authenticator
 
 log = get_logger(__name__)
+
+_LOGINS = Counter(
+    "restante_auth_logins", "Logins by outcome: ok or the kind of error.", ["outcome"]
+)
+_LOOKUPS = Counter("restante_auth_lookups", "Lookups by outcome.", ["outcome"])
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -22,6 +28,11 @@ class AuthServicer(auth_pb2_grpc.AuthServicer):
 
     def __init__(self, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
+        # Made once: finding a labelled counter costs more than counting.
+        self._logins = {kind: _LOGINS.labels(kind.value) for kind in ErrorKind}
+        self._logins_ok = _LOGINS.labels("ok")
+        self._lookups = {kind: _LOOKUPS.labels(kind.value) for kind in ErrorKind}
+        self._lookups_ok = _LOOKUPS.labels("ok")
 
     async def Authenticate(  # noqa: N802 - gRPC's name
         self, request: auth_pb2.AuthenticateRequest, context: Context
@@ -32,6 +43,7 @@ class AuthServicer(auth_pb2_grpc.AuthServicer):
                 request.user, request.password, service=request.service, peer=request.peer
             )
         except MailError as error:
+            self._logins[error.kind].inc()
             log.info(
                 "login refused",
                 user=request.user,
@@ -44,6 +56,7 @@ class AuthServicer(auth_pb2_grpc.AuthServicer):
             await abort(context, error)
         except Exception:  # noqa: BLE001 - whatever it was, it is no verdict
             await _fault(context)
+        self._logins_ok.inc()
         return auth_pb2.AuthenticateResponse(account=account_to_message(account))
 
     async def Lookup(  # noqa: N802
@@ -53,9 +66,11 @@ class AuthServicer(auth_pb2_grpc.AuthServicer):
         try:
             account = await self._authenticator.lookup(request.address)
         except MailError as error:
+            self._lookups[error.kind].inc()
             await abort(context, error)
         except Exception:  # noqa: BLE001 - whatever it was, it is no verdict
             await _fault(context)
+        self._lookups_ok.inc()
         return auth_pb2.LookupResponse(account=account_to_message(account))
 
     async def Enumerate(  # noqa: N802

@@ -6,10 +6,14 @@ by its /64. After n failures in a row the next attempts of the pair are spaced b
 base * 2**(n-1) seconds, up to a cap. An attempt that would have to wait longer than `patience`
 is refused at once, without touching a hash, as TEMPORARY: the right password is not called wrong.
 
+One place may not keep the hashing busy either, whatever names it tries: at most PARALLEL_PLACE of
+its attempts are under way, the rest queue.
+
 Invariants: nothing here blocks the loop; an attempt counts against the pair from before its
 hash is computed, so that attempts sent at the same time are no way round (at most PARALLEL are
 under way; the rest queue); a success clears the pair; TEMPORARY outcomes count as nothing. Memory
-is bounded: the least recently used pair is forgotten first, and pairs under way are never.
+is bounded: the least recently used pair is forgotten first, and pairs under way are never; a
+place is held only while it has attempts.
 """
 
 import asyncio
@@ -25,6 +29,7 @@ from typing import Final
 from restante.model import ErrorKind, MailError
 
 PARALLEL: Final = 4
+PARALLEL_PLACE: Final = 16
 
 
 @lru_cache(maxsize=4096)
@@ -42,12 +47,49 @@ def network_of(peer: str) -> str:
 
 
 @dataclass(slots=True)
-class _Pair:
+class _Gate:
+    """Lets a number of attempts in at once; the others wait in their order."""
+
+    active: int = 0
+    queue: "deque[asyncio.Future[None]]" = field(default_factory=deque)
+
+    @property
+    def idle(self) -> bool:
+        return not self.active and not self.queue
+
+    async def enter(self, limit: int, patience: float) -> None:
+        """Raises MailError(TEMPORARY) after `patience` seconds."""
+        if self.active < limit and not self.queue:
+            self.active += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self.queue.append(turn)
+        try:
+            await asyncio.wait_for(turn, patience)  # the turn hands `active` over
+        except (TimeoutError, asyncio.CancelledError) as error:
+            if turn in self.queue:
+                self.queue.remove(turn)
+            elif turn.done() and not turn.cancelled():
+                self.leave()
+            if isinstance(error, TimeoutError):
+                raise _refusal() from None
+            raise
+
+    def leave(self) -> None:
+        """Give the place to the next who still waits."""
+        while self.queue:
+            turn = self.queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self.active -= 1
+
+
+@dataclass(slots=True)
+class _Pair(_Gate):
     failures: int = 0
     last_failure: float = 0.0
     free_at: float = 0.0  # when the next attempt may start
-    active: int = 0
-    queue: "deque[asyncio.Future[None]]" = field(default_factory=deque)
 
 
 @dataclass(slots=True)
@@ -76,9 +118,11 @@ class Throttle:
         self._limit = pairs
         self._clock, self._sleep = clock, sleep
         self._pairs: OrderedDict[tuple[str, str], _Pair] = OrderedDict()
+        self._places: dict[str, _Gate] = {}
 
     def __len__(self) -> int:
-        return len(self._pairs)
+        """Return how much is remembered."""
+        return len(self._pairs) + len(self._places)
 
     def failures(self, user: str, peer: str) -> int:
         """Return the failures in a row that still count."""
@@ -88,15 +132,36 @@ class Throttle:
     @asynccontextmanager
     async def attempt(self, user: str, peer: str) -> AsyncIterator[Attempt]:
         """Wait for this pair's turn. Raises MailError(TEMPORARY) where it is too far away."""
-        key = (user, network_of(peer))
-        pair = self._pair(key)
-        await self._enter(key, pair)
+        place = network_of(peer)
+        key = (user, place)
         attempt = Attempt()
+        pair = self._pair(key)
         try:
-            await self._take_slot(pair)
-            yield attempt
+            await pair.enter(PARALLEL, self._patience)
+            try:
+                await self._take_slot(pair)
+                # Last, so that only attempts about to hash hold the place, not those told to wait.
+                async with self._in_place(place):
+                    yield attempt
+            finally:
+                self._count(pair, attempt.ok)
+                pair.leave()
         finally:
-            self._leave(key, pair, attempt.ok)
+            if pair.idle and not pair.failures and self._pairs.get(key) is pair:
+                del self._pairs[key]
+
+    @asynccontextmanager
+    async def _in_place(self, place: str) -> AsyncIterator[None]:
+        gate = self._places.setdefault(place, _Gate())
+        try:
+            await gate.enter(PARALLEL_PLACE, self._patience)
+            try:
+                yield
+            finally:
+                gate.leave()
+        finally:
+            if gate.idle and self._places.get(place) is gate:
+                del self._places[place]
 
     def _pair(self, key: tuple[str, str]) -> _Pair:
         pair = self._pairs.get(key)
@@ -112,26 +177,9 @@ class Throttle:
 
     def _drop_one(self) -> None:
         for key, pair in self._pairs.items():
-            if not pair.active and not pair.queue:
+            if pair.idle:
                 del self._pairs[key]
                 return
-
-    async def _enter(self, key: tuple[str, str], pair: _Pair) -> None:
-        if pair.active < PARALLEL and not pair.queue:
-            pair.active += 1
-            return
-        turn = asyncio.get_running_loop().create_future()
-        pair.queue.append(turn)
-        try:
-            await asyncio.wait_for(turn, self._patience)  # the turn hands `active` over
-        except (TimeoutError, asyncio.CancelledError) as error:
-            if turn in pair.queue:
-                pair.queue.remove(turn)
-            elif turn.done() and not turn.cancelled():
-                self._leave(key, pair, None)
-            if isinstance(error, TimeoutError):
-                raise _refusal() from None
-            raise
 
     async def _take_slot(self, pair: _Pair) -> None:
         if not pair.failures:
@@ -147,7 +195,7 @@ class Throttle:
     def _delay(self, failures: int) -> float:
         return min(self._cap, self._base * 2.0 ** min(failures - 1, 30))
 
-    def _leave(self, key: tuple[str, str], pair: _Pair, ok: bool | None) -> None:
+    def _count(self, pair: _Pair, ok: bool | None) -> None:
         if ok is True:
             pair.failures, pair.free_at = 0, 0.0
         elif ok is False:
@@ -155,14 +203,6 @@ class Throttle:
             pair.failures += 1
             pair.last_failure = now
             pair.free_at = max(pair.free_at, now + self._delay(pair.failures))
-        while pair.queue:
-            turn = pair.queue.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        pair.active -= 1
-        if not pair.active and not pair.failures and self._pairs.get(key) is pair:
-            del self._pairs[key]
 
 
 def _refusal() -> MailError:

@@ -11,7 +11,7 @@ from restante.cli.admin import admin
 from restante.cli.output import DryRunFlag, JsonFlag, YesFlag
 from restante.rpc.admin_client import AccountInfo
 
-app = typer.Typer(no_args_is_help=True, help="Manage mail accounts.")
+app = typer.Typer(no_args_is_help=True, help="Manage mail accounts.", epilog=output.EPILOG)
 
 Address = Annotated[str, typer.Argument(metavar="USER@DOMAIN", show_default=False)]
 PasswordStdin = Annotated[

@@ -9,7 +9,7 @@ from restante.cli import output
 from restante.cli.admin import admin
 from restante.cli.output import DryRunFlag, JsonFlag, YesFlag
 
-app = typer.Typer(no_args_is_help=True, help="Manage mail domains.")
+app = typer.Typer(no_args_is_help=True, help="Manage mail domains.", epilog=output.EPILOG)
 
 Name = Annotated[str, typer.Argument(metavar="DOMAIN", show_default=False)]
 Quota = Annotated[

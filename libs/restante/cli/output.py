@@ -26,6 +26,11 @@ EXISTS: Final = 4
 UNAVAILABLE: Final = 5
 PERMISSION: Final = 6
 
+EPILOG: Final = (
+    "Exit codes: 0 done, 1 failed, 2 wrong usage or value, 3 not found, 4 exists already, "
+    "5 service unavailable, 6 not permitted."
+)
+
 _CODES: Final = {
     ErrorKind.BAD_REQUEST: USAGE,
     ErrorKind.NOT_FOUND: NOT_FOUND,

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from restante.model import ErrorKind, MailError
-from services.auth.throttle import PARALLEL, Throttle, network_of
+from services.auth.throttle import PARALLEL, PARALLEL_PLACE, Throttle, network_of
 
 
 class Clock:
@@ -153,6 +153,30 @@ async def test_a_waiter_that_gives_up_leaves_no_trace(throttle: Throttle) -> Non
     await asyncio.sleep(0)
     gate.set()
     await asyncio.gather(*tasks, return_exceptions=True)
+    assert len(throttle) == 0
+
+
+async def test_one_place_cannot_keep_the_hashing_busy(throttle: Throttle) -> None:
+    """Whatever names it tries, a place has a bounded number of attempts; others go on."""
+    running = 0
+    gate = asyncio.Event()
+
+    async def one(user: str) -> None:
+        nonlocal running
+        async with throttle.attempt(user, "2001:db8::1"):
+            running += 1
+            await gate.wait()
+
+    tasks = [asyncio.ensure_future(one(f"user{n}")) for n in range(100)]
+    while running < PARALLEL_PLACE:
+        await asyncio.sleep(0)
+    await attempt(throttle, "ann", "192.0.2.7", True)  # elsewhere nobody waits
+    assert running == PARALLEL_PLACE
+    tasks[0].cancel()
+    tasks[99].cancel()
+    gate.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert running == 99
     assert len(throttle) == 0
 
 
