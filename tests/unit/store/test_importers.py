@@ -138,6 +138,32 @@ def test_a_folder_of_courier(folder: tuple[Path, int]) -> None:
     assert import_folder(fd).keywords["100.M1P1.host,S=10"] == ("newest",)
 
 
+def test_files_as_courier_5_wrote_them(folder: tuple[Path, int]) -> None:
+    """Taken from a session with courier-imap 5.1 and courier-pop 1.1 of Debian 12."""
+    path, fd = folder
+    (path / "courierimapuiddb").write_text(
+        "1 795340864 4\n1 1000000001.M1P1.host,S=13\n2 1000000002.M1P1.host,S=13\n"
+    )
+    (path / "courierpop3dsizelist").write_text(
+        "/3 4 1795340878\n"
+        "1000000001.M1P1.host,S=13:2,S 17 1:1795340878:0\n"
+        "1000000002.M1P1.host,S=13:2, 17 2:1795340878:0\n"
+    )
+    (path / "courierimapkeywords").mkdir()
+    (path / "courierimapkeywords" / ":list").write_text(
+        "$Label1\nwork\n\n1795340864.M4P2V000000000000FE00I000000000024A3A2_0.vm,S=14:1 0\n"
+    )
+    (path / "courierimapkeywords" / "1000000001.M1P1.host,S=13").write_text("$Label1\nwork\n")
+    found = import_folder(fd)
+    assert (found.uidvalidity, found.uidnext) == (795340864, 4)
+    assert found.uids == {"1000000001.M1P1.host,S=13": 1, "1000000002.M1P1.host,S=13": 2}
+    assert found.uidls["1000000002.M1P1.host,S=13"] == "UID2-1795340878"
+    assert found.keywords == {
+        "1000000001.M1P1.host,S=13": ("$Label1", "work"),
+        "1795340864.M4P2V000000000000FE00I000000000024A3A2_0.vm,S=14": ("work", "$Label1"),
+    }
+
+
 def test_the_newer_of_two_servers_gives_the_uids(folder: tuple[Path, int]) -> None:
     path, fd = folder
     (path / "courierimapuiddb").write_bytes(UIDDB)
