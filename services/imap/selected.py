@@ -4,10 +4,10 @@ Invariants
 - Sequence numbers belong to `view` and move only in `Session.updates`; so a command may keep them
   across awaits. Rows belong to one Columns object: a handler takes `mailbox.columns` after its
   last await, looks rows up in it, and reads nothing else with them.
-- `told` holds the modseq of this session's own flag changes that the client knows already (from
-  STORE's answer) or asked not to be told (.SILENT, RFC 3501 section 6.4.6). The next update of
-  such a message is dropped only while it still has that modseq: a change by another session in
-  between is told (RFC 7162 section 3.1.3 wants no less).
+- `told` holds, during one command, the modseq of this session's own flag changes that the client
+  knows already (from STORE's answer) or asked not to be told (.SILENT, RFC 3501 section 6.4.6).
+  The update at the command's end leaves such a message out only while it still has that modseq: a
+  change by another session in between is told (RFC 7162 section 3.1.3 wants no less).
 """
 
 from array import array
@@ -116,13 +116,21 @@ class Selected:
             out += uids
         return out
 
-    def note_told(self, uids: Sequence[int]) -> None:
-        """Remember that the client knows the present flags of these messages."""
+    def deleted(self, uids: Sequence[int]) -> list[int]:
+        r"""Return those of the UIDs that have \Deleted now."""
         columns = self.mailbox.columns
-        for uid in uids:
-            row = columns.find(uid)
-            if row >= 0:
-                self.told[uid] = columns.modseqs[row]
+        rows = rows_of(columns, uids)
+        flags = columns.flags
+        if isinstance(rows, range):
+            pairs = zip(uids, flags[rows.start : rows.stop], strict=True)
+            return [uid for uid, mask in pairs if mask & Flag.DELETED]
+        pairs = zip(uids, rows, strict=True)
+        return [uid for uid, row in pairs if row >= 0 and flags[row] & Flag.DELETED]
+
+    def any_gone(self, uids: Sequence[int]) -> bool:
+        """True if one of the UIDs is not in the mailbox any more."""
+        rows = rows_of(self.mailbox.columns, uids)
+        return not isinstance(rows, range) and -1 in rows
 
     def close(self) -> None:
         """Let go of the mailbox."""

@@ -12,7 +12,7 @@ Invariants
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Sequence
 from enum import IntFlag
 from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
 
@@ -219,12 +219,16 @@ class Session:
             self.send(b"* %d EXISTS\r\n" % found.exists)
         if found.recent is not None:
             self.send(b"* %d RECENT\r\n" % found.recent)
-        for uid in found.vanished:
-            selected.told.pop(uid, None)
         await self.tell_flags(selected, found.changed)
+        selected.told.clear()
 
-    async def tell_flags(self, selected: Selected, uids: Sequence[int]) -> None:
-        """Send FETCH responses with the flags of these messages, but for what was told before."""
+    async def tell_flags(
+        self, selected: Selected, uids: Sequence[int], *, own: Container[int] = ()
+    ) -> None:
+        """Send FETCH responses with the flags of these messages, but for what was told before.
+
+        `own`: those that this session changed itself; they count as told then.
+        """
         self.send(selected.new_flags_lines())
         flag_text, view, told = selected.flag_text, selected.view, selected.told
         for at in range(0, len(uids), _BATCH):
@@ -236,8 +240,10 @@ class Session:
                 if seq is None or row < 0:
                     continue
                 modseq = columns.modseqs[row]
-                if told and told.pop(uid, 0) == modseq:
+                if told and told.get(uid) == modseq:
                     continue
+                if uid in own:
+                    told[uid] = modseq
                 flags = flag_text.text(
                     columns.flags[row], columns.keyword_bits[row], view.is_recent(uid)
                 )

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-from restante.model import Flag, FolderName
+from restante.model import FolderName
 from restante.store.account import AccountStore
 from restante.store.mailbox import Mailbox
 from restante.wire.imap import response
 from restante.wire.imap.commands import Copy, Expunge, Move
 from restante.wire.imap.sequence_set import compact
 from services.imap.replies import Reply, no, ok
-from services.imap.selected import Selected
 from services.imap.session import Session
 
 _Pairs = list[tuple[int, int]]
@@ -20,7 +19,7 @@ async def copy(session: Session, command: Copy) -> Reply:
     selected = session.box
     target = session.folder(command.mailbox)
     uids = selected.uids_of(command.messages, uid=command.uid)
-    if _any_gone(selected, uids):
+    if selected.any_gone(uids):
         return no("Some of the messages were expunged.", "EXPUNGEISSUED")
     if not uids:
         await session.blocking(_transfer, session.mail, selected.mailbox, target, uids, False)
@@ -38,7 +37,7 @@ async def move(session: Session, command: Move) -> Reply:
     selected = session.writable()
     target = session.folder(command.mailbox)
     uids = selected.uids_of(command.messages, uid=command.uid)
-    if _any_gone(selected, uids):
+    if selected.any_gone(uids):
         return no("Some of the messages were expunged.", "EXPUNGEISSUED")
     validity, pairs = await session.blocking(
         _transfer, session.mail, selected.mailbox, target, uids, True
@@ -72,23 +71,13 @@ def _copyuid(validity: int, pairs: _Pairs) -> str:
     return f"COPYUID {validity} {compact(source).decode()} {compact(target).decode()}"
 
 
-def _any_gone(selected: Selected, uids: list[int]) -> bool:
-    columns = selected.mailbox.columns
-    return any(columns.find(uid) < 0 for uid in uids)
-
-
 async def expunge(session: Session, command: Expunge) -> Reply:
     r"""RFC 3501 section 6.4.3, RFC 4315 section 2.1: what is \Deleted and known to the client."""
     selected = session.writable()
     known: Sequence[int] = selected.view.uids()
     if command.uids is not None:
         known = selected.uids_of(command.uids, uid=True)
-    columns = selected.mailbox.columns
-    doomed = []
-    for uid in known:
-        row = columns.find(uid)
-        if row >= 0 and columns.flags[row] & Flag.DELETED:
-            doomed.append(uid)
+    doomed = selected.deleted(known)
     if doomed:
         await session.blocking(selected.mailbox.expunge, doomed)
     await session.updates(expunge=True)

@@ -6,7 +6,7 @@ and no message is read.
 
 import asyncio
 
-from restante.model import Flag, FolderName
+from restante.model import FolderName
 from restante.store.account import AccountStore
 from restante.store.mailbox import Mailbox
 from restante.wire.imap import response
@@ -69,13 +69,10 @@ async def close(session: Session, command: Close) -> Reply:
     r"""RFC 3501 section 6.4.2: remove what is \Deleted, tell nothing, deselect."""
     selected = session.box
     if not selected.readonly:
-        box = selected.mailbox
-        mine = set(selected.view.uids())
         # Only what this session has seen: a message that came \Deleted meanwhile stays.
-        doomed = [u for u, f in zip(box.uids, box.flags, strict=False) if f & Flag.DELETED]
-        doomed = [uid for uid in doomed if uid in mine]
+        doomed = selected.deleted(selected.view.uids())
         if doomed:
-            await session.blocking(box.expunge, doomed)
+            await session.blocking(selected.mailbox.expunge, doomed)
     session.unselect()
     return ok("Close completed.")
 

@@ -5,6 +5,8 @@ the client is told only where the outcome is not what it must expect, because an
 changed the message too.
 """
 
+from typing import Final
+
 from restante.store.changes import StoreMode, StoreResult
 from restante.wire.imap.commands import Store
 from restante.wire.imap.sequence_set import compact
@@ -14,39 +16,34 @@ from services.imap.session import Session
 
 _Known = dict[int, tuple[int, int]]  # uid -> (flags, keyword bits)
 
+_SLICE: Final = 1_000  # messages between two looks at the clock
+
 
 async def store(session: Session, command: Store) -> Reply:
     """RFC 3501 section 6.4.6."""
     selected = session.writable()
     if command.unchanged_since is not None:
         session.condstore = True
-    # What others did is told first, so that "expected" below means what the client expects.
-    await session.updates(expunge=False)
     uids = selected.uids_of(command.messages, uid=command.uid)
     if not uids:
         return ok("Store completed.")
-    before = _flags_of(selected, uids) if command.silent else {}
-    result: StoreResult = await session.blocking(
-        lambda: selected.mailbox.store(
-            uids,
-            StoreMode(command.mode.value),
-            command.flags,
-            command.keywords,
-            unchanged_since=command.unchanged_since,
-        )
+    before = await _known_flags(session, selected, uids) if command.silent else {}
+    result = await session.blocking(
+        selected.mailbox.store,
+        uids,
+        StoreMode(command.mode.value),
+        command.flags,
+        command.keywords,
+        unchanged_since=command.unchanged_since,
     )
     refused = {*result.modified, *result.gone}
     touched = [uid for uid in uids if uid not in refused] if refused else uids
     if command.silent:
-        surprising = _surprising(selected, command, touched, before)
         if session.condstore:
             await _tell_modseqs(session, selected, touched)
-        selected.note_told([uid for uid in touched if uid not in surprising])
+        await _keep_silent(session, selected, command, result, before)
     else:
-        for uid in touched:
-            selected.told.pop(uid, None)
-        await session.tell_flags(selected, touched)
-        selected.note_told(touched)
+        await session.tell_flags(selected, touched, own=set(result.changed))
     if result.modified:
         numbers = result.modified if command.uid else _sequence_numbers(selected, result.modified)
         code = "MODIFIED " + compact(sorted(numbers)).decode()
@@ -59,49 +56,69 @@ async def store(session: Session, command: Store) -> Reply:
     return ok("Store completed.")
 
 
-def _flags_of(selected: Selected, uids: list[int]) -> _Known:
-    columns = selected.mailbox.columns
-    found = {}
-    for uid in uids:
-        row = columns.find(uid)
-        if row >= 0:
-            found[uid] = (columns.flags[row], columns.keyword_bits[row])
-    return found
+async def _known_flags(session: Session, selected: Selected, uids: list[int]) -> _Known:
+    """Return the flags that the client knows of these messages.
+
+    All changes so far are told first. When others change something while the flags are read, in
+    slices that let other sessions run, it is done again; the last time in one go.
+    """
+    for last in (False, False, True):
+        await session.updates(expunge=False)
+        columns = selected.mailbox.columns
+        seen = columns.change
+        known: _Known = {}
+        for at in range(0, len(uids), _SLICE):
+            for uid in uids[at : at + _SLICE]:
+                row = columns.find(uid)
+                if row >= 0:
+                    known[uid] = (columns.flags[row], columns.keyword_bits[row])
+            if not last:
+                await session.out.breathe()
+        if selected.mailbox.columns.change is seen:
+            break
+    return known
 
 
-def _surprising(selected: Selected, command: Store, uids: list[int], before: _Known) -> set[int]:
-    """Return the messages whose flags are not `before` with the command done to them."""
-    now = _flags_of(selected, uids)
+async def _keep_silent(
+    session: Session, selected: Selected, command: Store, result: StoreResult, before: _Known
+) -> None:
+    """Note as told what came out as the client must expect; the rest is told by the update."""
     bits, wanted = 0, {keyword.lower() for keyword in command.keywords}
     for bit, keyword in enumerate(selected.mailbox.keywords):
         if keyword.lower() in wanted:
             bits |= 1 << bit
     flags = int(command.flags)
-    found = set()
-    for uid, (had, had_bits) in before.items():
-        match command.mode.value:
-            case "set":
-                expected = (flags, bits)
-            case "add":
-                expected = (had | flags, had_bits | bits)
-            case _:
-                expected = (had & ~flags, had_bits & ~bits)
-        if now.get(uid, expected) != expected:
-            found.add(uid)
-    return found
+    for at in range(0, len(result.changed), _SLICE):
+        columns = selected.mailbox.columns
+        for uid in result.changed[at : at + _SLICE]:
+            row = columns.find(uid)
+            if row < 0 or uid not in before or columns.modseqs[row] != result.modseq:
+                continue
+            had, had_bits = before[uid]
+            match command.mode.value:
+                case "set":
+                    expected = (flags, bits)
+                case "add":
+                    expected = (had | flags, had_bits | bits)
+                case _:
+                    expected = (had & ~flags, had_bits & ~bits)
+            if (columns.flags[row], columns.keyword_bits[row]) == expected:
+                selected.told[uid] = result.modseq
+        await session.out.breathe()
 
 
 async def _tell_modseqs(session: Session, selected: Selected, uids: list[int]) -> None:
     """Send the new MODSEQ of each message (RFC 7162 section 3.1.3: even with .SILENT)."""
-    columns, view = selected.mailbox.columns, selected.view
-    rows = []
-    for uid in uids:
-        seq, row = view.seq_of(uid), columns.find(uid)
-        if seq is not None and row >= 0:
-            text = b"* %d FETCH (UID %d MODSEQ (%d))\r\n"
-            rows.append(text % (seq, uid, columns.modseqs[row]))
-    for at in range(0, len(rows), 500):
-        session.out.send_rows(rows[at : at + 500])
+    view = selected.view
+    for at in range(0, len(uids), _SLICE):
+        columns = selected.mailbox.columns
+        rows = []
+        for uid in uids[at : at + _SLICE]:
+            seq, row = view.seq_of(uid), columns.find(uid)
+            if seq is not None and row >= 0:
+                text = b"* %d FETCH (UID %d MODSEQ (%d))\r\n"
+                rows.append(text % (seq, uid, columns.modseqs[row]))
+        session.out.send_rows(rows)
         await session.out.breathe()
 
 
