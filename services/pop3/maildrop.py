@@ -21,6 +21,8 @@ from restante.store.mailbox import Mailbox
 READ_AHEAD_BYTES: Final = 256 * 1024  # of messages held for one session before they are asked for
 READ_AHEAD_COUNT: Final = 32
 
+_SEEN: Final = int(Flag.SEEN)  # "&" of an enum costs more than the rest of the question
+
 
 class Maildrop:
     """What one session sees. Methods marked BLOCKING do file work: call them through the pool."""
@@ -87,7 +89,7 @@ class Maildrop:
 
     def mark_retrieved(self, number: int) -> None:
         """Remember that the whole message was sent."""
-        if not self._columns.flags[number - 1] & Flag.SEEN:
+        if not self._columns.flags[number - 1] & _SEEN:
             self._retrieved.add(number)
 
     # --- messages -----------------------------------------------------------------------------

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger(__name__)
 _NOTHING: Final = Index(0)
 _MAX_UIDL: Final = 70  # RFC 1939 section 7
+_VISIBLE: Final = bytes(range(0x21, 0x7F))
 
 
 class Mailbox:
@@ -195,7 +196,7 @@ class Mailbox:
                 return imported.decode("ascii", "replace")
         base = columns.base(row)
         unique = base.partition(b",")[0]
-        if 0 < len(unique) <= _MAX_UIDL and all(0x21 <= byte <= 0x7E for byte in unique):
+        if 0 < len(unique) <= _MAX_UIDL and not unique.translate(None, _VISIBLE):
             return unique.decode("ascii")
         return hashlib.sha256(base).hexdigest()[:40]
 

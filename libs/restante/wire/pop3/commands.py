@@ -51,6 +51,13 @@ class BadLine:
 
 Event = Command | RawLine | BadLine
 
+# What clients send all day takes a short way; the grammar below says the same.
+_WITHOUT_ARGUMENT: Final = {
+    name.encode(): Command(name)
+    for name in ("CAPA", "STAT", "LIST", "UIDL", "NOOP", "RSET", "QUIT", "STLS", "AUTH")
+}
+_WITH_NUMBER: Final = {name.encode(): name for name in ("RETR", "DELE", "LIST", "UIDL")}
+
 
 class CommandParser:
     """feed() bytes, then next_event() until None."""
@@ -90,7 +97,13 @@ class CommandParser:
 
 def parse(line: bytes) -> Command | BadLine:
     """Parse one line without its ending."""
+    known = _WITHOUT_ARGUMENT.get(line)
+    if known is not None:
+        return known
     word, _, rest = line.partition(b" ")
+    if rest.isdigit() and word in _WITH_NUMBER:
+        number = rest.decode()
+        return Command(_WITH_NUMBER[word], number, number)
     if not _KEYWORD.match(word):
         return BadLine("Invalid command.")
     if not rest:
