@@ -110,18 +110,32 @@ class HandleCache:
         MailError(NO_SUCH_FOLDER | TEMPORARY), OSError.
         """
         key = (str(maildir), name)
+        now = time.monotonic()
         with self._guard:
-            handle = self._handles.get(key)
-            if handle is not None and time.monotonic() - handle.born < self._max_age:
-                self._handles.move_to_end(key)
-                handle.users += 1
-                return handle
-        fresh = FolderHandle(key, maildir, name)
-        with self._guard:
-            fresh.users = 1
-            old = self._handles.pop(key, None)
+            old = self._handles.get(key)
             if old is not None:
-                self._retire(old)
+                self._handles.move_to_end(key)
+                if now - old.born < self._max_age:
+                    old.users += 1
+                    return old
+                # We renew it; whoever comes meanwhile has the old one for that moment longer.
+                old.born = now
+        try:
+            fresh = FolderHandle(key, maildir, name)
+        except BaseException:
+            if old is not None:
+                self.drop(old)
+            raise
+        with self._guard:
+            current = self._handles.get(key)
+            if current is not None and current is not old:
+                # Somebody else was faster; only one handle has the sync that all share.
+                fresh.close()
+                current.users += 1
+                return current
+            if current is not None:
+                self._retire(self._handles.pop(key))
+            fresh.users = 1
             self._handles[key] = fresh
             while len(self._handles) > self._max_open:
                 self._retire(self._handles.popitem(last=False)[1])
