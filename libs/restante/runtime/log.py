@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, MutableMapping
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import structlog
@@ -84,7 +85,7 @@ def _add_common(logger: Any, method: str, event: Event) -> Event:
 def _clean(escaped: Callable[[str], str]) -> Callable[[Any, str, Event], Event]:
     def clean(logger: Any, method: str, event: Event) -> Event:
         for key, value in event.items():
-            if any(name in key.lower() for name in _SECRET_NAMES):
+            if _is_secret(key):
                 event[key] = "***"
             elif isinstance(value, str):
                 if key != "exception":
@@ -96,6 +97,11 @@ def _clean(escaped: Callable[[str], str]) -> Callable[[Any, str, Event], Event]:
         return event
 
     return clean
+
+
+@lru_cache(maxsize=512)
+def _is_secret(key: str) -> bool:
+    return any(name in key.lower() for name in _SECRET_NAMES)
 
 
 def _timestamp() -> str:
