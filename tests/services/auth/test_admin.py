@@ -1,6 +1,7 @@
 """The Admin API over real gRPC: who may, pages, masks, removal, audit."""
 
 import asyncio
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,20 @@ from tests.services.auth.process import AuthProcess, auth_process
 METHODS = pb.DESCRIPTOR.services_by_name["Admin"].methods
 
 
-@pytest.fixture
-def auth(data: Path) -> Iterator[AuthProcess]:
-    with auth_process(data) as process:
+@pytest.fixture(scope="module")
+def auth() -> Iterator[AuthProcess]:
+    with tempfile.TemporaryDirectory(prefix="rst") as name, auth_process(Path(name)) as process:
         yield process
 
 
 @pytest.fixture
 def client(auth: AuthProcess) -> Iterator[AdminClient]:
+    """A client of a service without any account or domain."""
     with AdminClient(auth.target, read_token(auth.data / "run", {})) as client:
+        for account in list(client.accounts()):
+            client.delete_account(account.address)
+        for domain in list(client.domains()):
+            client.delete_domain(domain.name)
         yield client
 
 

@@ -82,6 +82,7 @@ def at_terminal(code: str, answer: Callable[[bytes], bytes | None]) -> tuple[str
     )
     os.close(theirs)
     shown = b""
+    asked = b""  # since the last answer: a prompt may come in pieces
     while select.select([ours], [], [], 30)[0]:
         try:
             data = os.read(ours, 1000)
@@ -90,8 +91,10 @@ def at_terminal(code: str, answer: Callable[[bytes], bytes | None]) -> tuple[str
         if not data:
             break
         shown += data
-        reply = answer(data)
+        asked += data
+        reply = answer(asked)
         if reply is not None:
+            asked = b""
             os.write(ours, reply)
     os.close(ours)
     try:
