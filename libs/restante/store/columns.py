@@ -17,7 +17,7 @@ is loaded again. Names are bytes inside and str (surrogateescape) outside, so an
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
@@ -74,11 +74,13 @@ class Columns:
         start = self._starts[row]
         return bytes(self._names[start : start + self._lengths[row]])
 
-    def bases(self) -> Iterator[bytes]:
-        """Yield the base name of every row, in order."""
+    def bases(self) -> list[bytes]:
+        """Return the base name of every row, in order."""
         names = bytes(self._names)
-        for start, length in zip(self._starts, self._lengths, strict=True):
-            yield names[start : start + length]
+        return [
+            names[start : start + length]
+            for start, length in zip(self._starts, self._lengths, strict=True)
+        ]
 
     def uid_of_base(self, base: bytes) -> int:
         """Return the UID of a base name, or 0. Never builds the dictionary: see `index_bases`."""

@@ -18,6 +18,7 @@ MAX_KEYWORDS: Final = 64
 LETTERS: Final = tuple(letters.encode() for letters in LETTERS_OF)
 """Flag letters as in a file name, indexed by the mask."""
 
+_TAILS: Final = tuple(b":2," + letters for letters in LETTERS)
 _ROWS_PER_BLOCK: Final = 4096
 _MAX_VANISHED: Final = 20_000
 
@@ -91,13 +92,25 @@ class Index:
             self.new_mtime, self.cur_mtime, self.new_settled, self.cur_settled
         )
 
+    def all_filenames(self) -> list[bytes]:
+        """Return the file name of every row, in order."""
+        columns = self.columns
+        names = [
+            base + _TAILS[flags] for base, flags in zip(columns.bases(), columns.flags, strict=True)
+        ]
+        for uid, name in (self.filenames or {}).items():
+            row = columns.find(uid)
+            if row >= 0:
+                names[row] = name
+        return names
+
     def filename(self, row: int, columns: Columns) -> bytes:
         """Return the file name of a row as far as we know."""
         if self.filenames is not None:
             name = self.filenames.get(columns.uids[row])
             if name is not None:
                 return name
-        return columns.base(row) + b":2," + LETTERS[columns.flags[row]]
+        return columns.base(row) + _TAILS[columns.flags[row]]
 
 
 class Replay:

@@ -28,6 +28,7 @@ from restante.store.transaction import Transaction
 
 _ROUNDS: Final = 6
 _MANY: Final = 16
+_NOTHING: Final = Imported()
 _MAX_UIDL: Final = 70  # RFC 1939 section 7
 
 
@@ -133,71 +134,76 @@ class _Scan:
     # --- cur/ -----------------------------------------------------------------------------------
 
     def _compare_cur(self) -> None:
+        """List cur/ and look at the names that are not the ones we expect."""
         turn = self.turn
         index = turn.index
         columns = index.columns
-        known = columns.index_bases()
-        seen: dict[int, bytes] = {}
+        names = set(list_directory(turn.folder, "cur"))
+        expected = index.all_filenames()
+        rest = names.difference(expected)
+        missing: dict[bytes, int] = {}  # base -> uid
+        if len(names) - len(rest) < len(expected):
+            missing = {
+                columns.base(row): columns.uids[row]
+                for row, name in enumerate(expected)
+                if name not in names
+            }
+        known = columns.index_bases().get if len(rest) > _MANY else columns.uid_of_base
+        renamed: dict[int, bytes] = {}
         unknown: dict[bytes, bytes] = {}  # base -> name
         doubles: list[tuple[bytes, bytes]] = []
-        for name in list_directory(turn.folder, "cur"):
+        for name in rest:
             base = name.partition(b":2,")[0]
-            uid = known.get(base)
-            if uid is None:
+            uid = known(base) or 0
+            if not uid:
                 if base in self.found and self.found[base].name == name:
                     continue
                 if base in unknown:
                     doubles.append((unknown[base], name))
                 else:
                     unknown[base] = name
-            elif uid in seen:
-                doubles.append((seen[uid], name))
+            elif base not in missing:
+                doubles.append((expected[columns.find(uid)], name))
+            elif uid in renamed:
+                doubles.append((renamed[uid], name))
             else:
-                seen[uid] = name
+                renamed[uid] = name
         for first, second in doubles:
-            self._resolve_double(first, second, seen, unknown)
-        if len(seen) < len(columns):
-            self._second_look(seen)
-        self._compare_names(seen)
+            self._resolve_double(first, second, renamed, unknown)
+        for uid in renamed:
+            missing.pop(columns.base(columns.find(uid)), None)
+        if missing:
+            self._second_look(missing, renamed)
+        self._take_names(renamed)
         for base, name in unknown.items():
             found = examine(turn.folder, "cur", name)
             if found is not None:
                 self.found[base] = found
 
-    def _second_look(self, seen: dict[int, bytes]) -> None:
+    def _second_look(self, missing: dict[bytes, int], renamed: dict[int, bytes]) -> None:
         """Expunge what two listings in a row do not show."""
         turn = self.turn
-        columns = turn.index.columns
-        missing = {
-            columns.base(row): uid for row, uid in enumerate(columns.uids) if uid not in seen
-        }
         for directory in ("new", "cur"):
             for name in list_directory(turn.folder, directory):
                 base = name.partition(b":2,")[0]
                 uid = missing.pop(base, 0)
                 if uid and directory == "cur":
-                    seen[uid] = name
+                    renamed[uid] = name
         if missing:
             turn.expunge(list(missing.values()))
 
-    def _compare_names(self, seen: dict[int, bytes]) -> None:
+    def _take_names(self, renamed: dict[int, bytes]) -> None:
         """Take over flags, and file names that do not follow from base and flags."""
         turn = self.turn
-        index = turn.index
-        columns = index.columns
-        odd = index.filenames or {}
-        flags_column = columns.flags
+        columns = turn.index.columns
+        odd = turn.index.filenames or {}
         changed: list[tuple[int, int, int]] = []
         names: list[tuple[int, bytes]] = []
-        for row, uid in enumerate(columns.uids):
-            name = seen.get(uid)
-            if name is None:
-                continue
-            base, mark, letters = name.partition(b":2,")
-            if letters == LETTERS[flags_column[row]] and mark and uid not in odd:
-                continue
-            flags = split(name)[1]
-            if flags != flags_column[row]:
+        for uid in sorted(renamed):
+            name = renamed[uid]
+            row = columns.find(uid)
+            base, flags = split(name)
+            if flags != columns.flags[row]:
                 changed.append((uid, flags, columns.keyword_bits[row]))
             usual = base + b":2," + LETTERS[flags]
             if name != usual and odd.get(uid) != name:
@@ -214,7 +220,7 @@ class _Scan:
         self,
         first: bytes,
         second: bytes,
-        seen: dict[int, bytes],
+        renamed: dict[int, bytes],
         unknown: dict[bytes, bytes],
     ) -> None:
         """Two names of one base: one file renamed while we listed, two links, or two messages.
@@ -229,7 +235,7 @@ class _Scan:
         uid = turn.index.columns.uid_of_base(base)
         if one is None and two is not None:
             if uid:
-                seen[uid] = second
+                renamed[uid] = second
             else:
                 unknown[base] = second
             return
@@ -250,7 +256,7 @@ class _Scan:
 
     def _give_uids(self) -> None:
         turn = self.turn
-        imported = Imported()
+        imported = _NOTHING
         if turn.importing:
             turn.importing = False
             imported = import_folder(turn.folder)
@@ -258,6 +264,7 @@ class _Scan:
         if not self.found:
             return
         turn.next_modseq()
+        words = bool(imported.keywords or imported.letters)
         uidls: list[tuple[int, bytes]] = []
         names: list[tuple[int, bytes]] = []
         taken: set[str] = set()
@@ -267,7 +274,7 @@ class _Scan:
                 Added(
                     uid,
                     found.flags,
-                    _keyword_bits(turn, imported, base, found.name),
+                    _keyword_bits(turn, imported, base, found.name) if words else 0,
                     found.wire_size,
                     found.date,
                     found.base,

@@ -27,10 +27,14 @@ bytes; any byte but "/" and NUL may occur.
 import os
 import re
 import stat
+import sys
 from typing import Final, NamedTuple
 
 from restante.model.flag import LETTERS_OF, flags_of
 
+# What os.fsencode does, without its checks of each name.
+_ENCODING: Final = sys.getfilesystemencoding()
+_ERRORS: Final = sys.getfilesystemencodeerrors()
 _CHUNK: Final = 1 << 20
 _SETTLE_NS_PER_ROW: Final = 600_000
 _SETTLE_AT_MOST_NS: Final = 60_000_000_000
@@ -63,7 +67,7 @@ def list_directory(folder: int, name: str) -> list[bytes]:
     """Return the names of possible messages, in no order."""
     fd = os.open(name, _DIRECTORY, dir_fd=folder)
     try:
-        return [os.fsencode(entry) for entry in os.listdir(fd) if entry[0] != "."]
+        return [e.encode(_ENCODING, _ERRORS) for e in os.listdir(fd) if e[0] != "."]
     finally:
         os.close(fd)
 
