@@ -8,6 +8,7 @@ right thing:
     400  the envelope is not understood
     401  no token, or a wrong one
     404  no recipient is known here
+    408  the body stopped coming
     413  the body is too large
     415  not message/rfc822
     422  refused for every recipient; or the Idempotency-Key stood for another request
@@ -16,6 +17,7 @@ right thing:
 The body is handed to `Message` as it comes; nothing holds it whole.
 """
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -112,7 +114,7 @@ def create_app(backend: Backend, token: str, ledger: KeyLedger) -> FastAPI:
         )
 
     problems: dict[int | str, dict[str, Any]] = {
-        code: {"model": Problem} for code in (400, 401, 404, 413, 415, 422, 503)
+        code: {"model": Problem} for code in (400, 401, 404, 408, 413, 415, 422, 503)
     }
     app.post(
         "/v1/deliver",
@@ -256,7 +258,12 @@ class _Hook:
         limit = self._backend.settings.max_message_size
         size = 0
         try:
-            async for chunk in request.stream():
+            stream = request.stream()
+            while True:
+                async with asyncio.timeout(self._backend.settings.idle_timeout):
+                    chunk = await anext(stream, None)
+                if chunk is None:
+                    break
                 size += len(chunk)
                 if size > limit:
                     raise _Refused(413, "too_large", f"A message has at most {limit} octets")
@@ -267,6 +274,8 @@ class _Hook:
             if key is not None:
                 await self._claim(key, digest.hexdigest())
             return message.id, await message.finish(key)
+        except TimeoutError:
+            raise _Refused(408, "timeout", "The body did not come in time") from None
         except ClientDisconnect:
             raise _Refused(400, "incomplete", "The body ended too early") from None
         finally:

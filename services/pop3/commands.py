@@ -1,6 +1,6 @@
 """The commands of POP3 in one table, and the handlers of all but logging in (see login.py)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
@@ -12,6 +12,7 @@ from services.pop3.session import AUTHORIZATION, TRANSACTION, Entry, Reply, Sess
 
 _WHOLE: Final = 64 * 1024  # a message up to this size is sent in one piece
 _MANY: Final = 2000  # lines of a listing from which on it is made outside of the loop
+_LOOK_AHEAD: Final = 64  # commands of a burst that are searched for messages to read next
 
 
 # --- in either state ------------------------------------------------------------------------
@@ -41,7 +42,6 @@ async def utf8(session: Session, command: Command) -> bytes:
     """
     if command.argument:
         raise MailError(ErrorKind.BAD_REQUEST, "Invalid command.")
-    session.utf8 = True
     return ok("UTF8 enabled")
 
 
@@ -88,7 +88,7 @@ async def list_(session: Session, command: Command) -> bytes:
     if command.argument:
         number = _number(session, command.argument)
         return ok(f"{number} {drop.size(number)}")
-    return listing("scan listing follows", (f"{n} {drop.size(n)}" for n in drop.numbers()))
+    return await _listing(session, "scan listing follows", drop.size)
 
 
 async def uidl(session: Session, command: Command) -> bytes:
@@ -97,13 +97,7 @@ async def uidl(session: Session, command: Command) -> bytes:
     if command.argument:
         number = _number(session, command.argument)
         return ok(f"{number} {drop.uidl(number)}")
-
-    def everything() -> bytes:
-        return listing("unique-id listing follows", (f"{n} {drop.uidl(n)}" for n in drop.numbers()))
-
-    if drop.count < _MANY:
-        return everything()
-    return await session.backend.blocking(everything)
+    return await _listing(session, "unique-id listing follows", drop.uidl)
 
 
 async def retr(session: Session, command: Command) -> Reply:
@@ -189,6 +183,17 @@ def _number(session: Session, text: str) -> int:
     return number
 
 
+async def _listing(session: Session, text: str, value: Callable[[int], object]) -> bytes:
+    drop = session.mailbox
+
+    def everything() -> bytes:
+        return listing(text, (f"{n} {value(n)}" for n in drop.numbers()))
+
+    if drop.count < _MANY:
+        return everything()
+    return await session.backend.blocking(everything)
+
+
 async def _message(session: Session, number: int) -> bytes:
     drop = session.mailbox
     wire = drop.take(number)
@@ -205,8 +210,8 @@ async def _message(session: Session, number: int) -> bytes:
 
 def _asked_ahead(session: Session) -> Iterator[int]:
     """The messages that commands waiting in the pipeline ask for."""
-    for command in session.ahead:
-        if command.name in ("RETR", "TOP"):
+    for command in session.burst[session.position : session.position + _LOOK_AHEAD]:
+        if type(command) is Command and command.name in ("RETR", "TOP"):
             first = command.argument.partition(" ")[0]
             if first.isascii() and first.isdigit() and len(first) <= 10:
                 yield int(first)

@@ -11,12 +11,11 @@ from typing import Final
 from restante.model import ErrorKind, MailError
 from restante.runtime.connection import Connection, Interrupted
 from restante.runtime.listener import Listener
-from restante.wire.pop3 import BadLine, Command, CommandParser, RawLine, error, ok
+from restante.wire.pop3 import CommandParser, error, ok
 from services.pop3.commands import TABLE
-from services.pop3.session import AUTHORIZATION, TRANSACTION, Backend, Session, Then
+from services.pop3.session import AUTHORIZATION, TRANSACTION, Backend, Event, Session, Then
 
 _FLUSH: Final = 64 * 1024  # octets of replies that are collected before they are written
-_LOOK_AHEAD: Final = 64  # commands that a handler is shown
 
 _GREETING: Final = ok("Restante POP3 ready.")
 BUSY: Final = error("Too many connections, please try again later.", "SYS/TEMP")
@@ -71,10 +70,9 @@ class Pop3Connection(Connection):
         out: list[bytes] = []
         octets = 0
         while burst := _burst(session, parser):
+            session.burst = burst
             for position, event in enumerate(burst, 1):
-                if session.state == TRANSACTION:
-                    following = burst[position : position + _LOOK_AHEAD]
-                    session.ahead = [c for c in following if type(c) is Command]
+                session.position = position
                 reply = await session.handle(event)
                 if isinstance(reply, bytes):
                     out.append(reply)
@@ -111,11 +109,11 @@ class Pop3Connection(Connection):
         await self.start_tls(tls.context())
 
 
-def _burst(session: Session, parser: CommandParser) -> list[Command | BadLine | RawLine]:
+def _burst(session: Session, parser: CommandParser) -> list[Event]:
     event = parser.next_event()
     if event is None:
         return []
-    burst = [event]
+    burst: list[Event] = [event]
     if session.state == TRANSACTION:
         while (event := parser.next_event()) is not None:
             burst.append(event)

@@ -26,6 +26,7 @@ _log = get_logger(__name__)
 T = TypeVar("T")
 
 Reply = bytes | Iterator[bytes]
+Event = Command | BadLine | RawLine
 
 
 # Where a session is; as a mask, where a command is allowed. Plain numbers, since an enum's "&"
@@ -89,18 +90,18 @@ class Session:
     __slots__ = (
         "account",
         "admit",
-        "ahead",
         "backend",
         "bad_commands",
+        "burst",
         "continuation",
         "counts",
         "login_failures",
         "maildrop",
         "peer",
+        "position",
         "table",
         "then",
         "user",
-        "utf8",
     )
 
     def __init__(
@@ -120,10 +121,10 @@ class Session:
         self.user = ""  # given by USER, waiting for PASS
         # Takes the next line while a SASL exchange is on.
         self.continuation: Callable[[bytes], Awaitable[bytes]] | None = None
-        self.utf8 = False
         self.bad_commands = 0  # in a row
         self.login_failures = 0
-        self.ahead: Sequence[Command] = ()  # what the client sent behind the command at hand
+        self.burst: Sequence[Event] = ()  # what arrived together
+        self.position = 0  # in the burst, behind the command at hand
         self.counts = Counts()
 
     @property
@@ -137,7 +138,7 @@ class Session:
         assert self.maildrop is not None  # noqa: S101 - the table allows no other state
         return self.maildrop
 
-    async def handle(self, event: Command | BadLine | RawLine) -> Reply:
+    async def handle(self, event: Event) -> Reply:
         """Answer one event. Never raises MailError."""
         if type(event) is Command:
             entry = self.table.get(event.name)
@@ -161,7 +162,6 @@ class Session:
         """Drop what was said in clear (RFC 2595 section 4)."""
         self.user = ""
         self.continuation = None
-        self.utf8 = False
 
     def _bad(self, text: str) -> bytes:
         self.bad_commands += 1

@@ -199,6 +199,18 @@ async def test_a_large_body_goes_through_the_disk(tmp_path: Path) -> None:
         assert stored.count(b"\n") == 4 + 2 + 30  # Return-Path and Received, header, body
 
 
+async def test_a_body_that_stops_coming(tmp_path: Path) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"A: b\r\n\r\n" + b"x" * 300_000
+        await asyncio.Event().wait()
+
+    async with Worker(tmp_path, idle_timeout=0.2) as worker:
+        answer = await deliver(worker, body=chunks())
+        assert answer.status_code == 408
+        assert worker.messages() == []
+        assert worker.left_in_tmp() == []
+
+
 async def test_recipients(tmp_path: Path) -> None:
     async with Worker(tmp_path) as worker, client_of(worker) as client:
         answer = await client.get("/v1/recipients/fred+x@example.test")

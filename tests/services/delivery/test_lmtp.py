@@ -326,6 +326,12 @@ async def test_disabled_accounts(tmp_path: Path, setting: str, code: int) -> Non
         assert (await client.ask("RCPT TO:<off@example.test>"))[0] == code
 
 
+async def test_tls_required(tmp_path: Path) -> None:
+    async with Worker(tmp_path, tls_required=True) as worker:
+        client = await worker.greeted()
+        assert (await client.ask("MAIL FROM:<>"))[0] == 530
+
+
 async def test_max_recipients(tmp_path: Path) -> None:
     async with Worker(tmp_path, max_recipients=1) as worker:
         client = await worker.greeted()

@@ -212,3 +212,16 @@ def test_metrics_count_connections_and_logins(system: System, user: str) -> None
         status, said = system["imap"].http("/metrics")
     assert status == 200
     assert 'restante_imap_logins_total{result="ok"}' in said
+
+
+def test_a_large_message_over_tls(system: System, user: str) -> None:
+    message = unique_message("large", 5_000_000)
+    with Wire(system.address("imap", "tls_listen"), tls=True) as wire:
+        wire.ok(f'LOGIN {user} "{PASSWORD}"')
+        assert wire.append("INBOX", message).startswith(b"OK [APPENDUID ")
+        wire.ok("SELECT INBOX")
+        assert wire.ok("FETCH 1 BODY.PEEK[]")[0].endswith(message + b")")
+        lines = wire.ok("FETCH 1 (BODY.PEEK[TEXT]<4000000.500000> RFC822.SIZE)")
+        assert b"RFC822.SIZE %d " % len(message) in lines[0]
+        body = message.partition(b"\r\n\r\n")[2]
+        assert lines[0].endswith(body[4_000_000:4_500_000] + b")")

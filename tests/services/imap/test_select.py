@@ -105,3 +105,17 @@ def test_nothing_is_parsed_on_select(server: Server) -> None:
         file.write_bytes(b"")
         assert "* 1 EXISTS" in text(wire.ok("SELECT INBOX"))
         assert not list(server.maildir().glob("restante.cache"))
+
+
+def test_a_mailbox_that_lost_its_index_must_be_selected_again(server: Server) -> None:
+    """Its UIDs mean other messages now, so the session ends instead of mixing them up."""
+    server.deliver(PLAIN)
+    with server.select() as wire:
+        (server.maildir() / "restante.index").unlink()
+        server.deliver(PLAIN)
+        tag = wire.start("NOOP")
+        lines = wire.until(tag)
+        assert b"* BYE The mailbox was replaced, please select it again." in lines
+        assert wire.ended()
+    with server.login() as wire:
+        assert "* 2 EXISTS" in text(wire.ok("SELECT INBOX"))
