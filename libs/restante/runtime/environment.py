@@ -1,4 +1,4 @@
-"""The few settings that the command line needs, read without the cost of loading pydantic.
+"""The few settings that the command line needs, read without the cost of pydantic-settings.
 
 The rules are those of settings.py; tests/unit/runtime holds both against each other.
 """

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 from restante.model import MailError
-from restante.runtime import log, metrics, notify, sockets
+from restante.runtime import log, memory, metrics, notify, sockets
 from restante.runtime.health import Answer, HealthServer
 from restante.runtime.limits import SharedCounts
 from restante.runtime.runfile import RunFile
@@ -110,6 +110,7 @@ class _Parent(Generic[S]):
         self.settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.settings.run_dir.mkdir(mode=0o700, exist_ok=True)
         _raise_file_limit()
+        memory.map_large_blocks()
         self.selector = selectors.DefaultSelector()
         self.metrics_dir = self.settings.run_dir / "metrics" / self.name
         share_unix = self.settings.worker_count > 1
