@@ -80,6 +80,8 @@ class Database:
         self.url = url
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self._engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url, threads)
+        # Reads on a server go without BEGIN and COMMIT: one round trip for one SELECT.
+        self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sql")
         self._preparing = threading.Lock()
         self.prepared = False
@@ -104,6 +106,9 @@ class Database:
             raise self._fault(error) from error
 
     def _begin(self, work: Callable[[Connection], _T], write: bool) -> _T:
+        if not (write or self.is_sqlite):
+            with self._reader.connect() as connection:
+                return work(connection)
         with self._engine.begin() as connection:
             if write and self.is_sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
