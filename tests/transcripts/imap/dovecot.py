@@ -58,8 +58,8 @@ service anvil {{
 
 def why_not() -> str:
     """Return why the oracle cannot run here, "" if it can."""
-    if shutil.which("dovecot") is None:
-        return "dovecot is not installed"
+    if shutil.which("dovecot") is None or not Path("/usr/lib/dovecot/imap").exists():
+        return "dovecot with IMAP is not installed"
     return "" if os.geteuid() == 0 else "dovecot as oracle needs root"
 
 
