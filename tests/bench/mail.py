@@ -11,7 +11,7 @@ from pathlib import Path
 DOMAIN = "bench.test"
 PASSWORD = "benchmark"
 LMTP_USERS = 100
-SESSION_USERS = 64
+SESSION_USERS = 500
 SESSION_MESSAGES = 20
 _LINKS = 1000  # messages of the large folder that share one file
 

@@ -123,7 +123,6 @@ class Restante:
             ("auth", "delivery", "pop3", "imap"),
             {
                 "RESTANTE_WORKERS": str(workers),
-                "RESTANTE_LOG_LEVEL": "warning",
                 **{
                     f"RESTANTE_{service}_MAX_CONNECTIONS_PER_{what}": "60000"
                     for service in ("DELIVERY", "POP3", "IMAP")
