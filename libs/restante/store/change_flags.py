@@ -13,12 +13,13 @@ from restante.model import ErrorKind, Flag, MailError
 from restante.store import records
 from restante.store.changes import StoreMode, StoreResult
 from restante.store.columns import Columns
+from restante.store.faults import GONE
 from restante.store.index import LETTERS
 from restante.store.layout import opened
 from restante.store.maildirsize import is_counted
 from restante.store.records import Kind
 from restante.store.scan import number_after, split, with_flags
-from restante.store.transaction import GONE, Transaction
+from restante.store.transaction import Transaction
 
 _ATTEMPTS: Final = 4
 _ALL: Final = 63

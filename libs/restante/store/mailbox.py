@@ -18,7 +18,6 @@ Lock order: a process takes the mutexes of two mailboxes, and their journals, on
 order of (Maildir, folder name); all other operations hold one folder at a time.
 """
 
-import asyncio
 import contextlib
 import errno
 import hashlib
@@ -38,6 +37,7 @@ from restante.store.cache import Cache
 from restante.store.changes import StoreMode, StoreResult
 from restante.store.columns import Columns
 from restante.store.facts import Facts, compute_facts
+from restante.store.faults import GONE, as_mail_error
 from restante.store.index import Index
 from restante.store.journal import NAME
 from restante.store.layout import open_folder
@@ -45,13 +45,13 @@ from restante.store.lines import to_wire
 from restante.store.reconcile import reconcile
 from restante.store.records import Kind, pack_number
 from restante.store.scan import directory_mtime, settling_is_due
-from restante.store.transaction import GONE, Transaction, as_mail_error, transaction
+from restante.store.transaction import Transaction, transaction
 from restante.store.view import View
+from restante.store.watchers import Watchers
 
 if TYPE_CHECKING:
     from restante.store.account import AccountStore
     from restante.store.delivery import Incoming
-    from restante.store.hints import Watch
 
 _log: Final = logging.getLogger(__name__)
 _NOTHING: Final = Index(0)
@@ -91,7 +91,7 @@ class Mailbox:
         self._claimed = 0  # UIDs below were recent in a view; 0: the journal knows
         self._mutex = threading.Lock()
         self._cache: Cache | None = None
-        self._watchers: _Watchers | None = None
+        self._watchers: Watchers | None = None
         self._complained = False
 
     @classmethod
@@ -241,7 +241,7 @@ class Mailbox:
         """
         watchers = self._watchers
         if watchers is None:
-            watchers = self._watchers = _Watchers(self)
+            watchers = self._watchers = Watchers(self)
         return watchers.add(callback)
 
     def changed(self) -> None:
@@ -369,18 +369,23 @@ class Mailbox:
 
     def read(self, uid: int) -> bytes:
         """Return a message in wire form (CRLF). BLOCKING. MailError(GONE)."""
-        fd = self.open_message(uid)
-        try:
-            pieces = []
-            while piece := os.read(fd, 1 << 20):
-                pieces.append(piece)
-        except OSError as error:
-            if error.errno == errno.ESTALE:
-                raise _gone() from error
-            raise as_mail_error(error) from error
-        finally:
-            os.close(fd)
-        return to_wire(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        for attempt in (1, 2):
+            fd = self.open_message(uid)
+            try:
+                pieces = []
+                while piece := os.read(fd, 1 << 20):
+                    pieces.append(piece)
+            except OSError as error:
+                if error.errno != errno.ESTALE:
+                    raise as_mail_error(error) from error
+                # Removed or renamed by another host: look once more (rule 15).
+                if attempt == 1:
+                    self.refresh(scan=True)
+            else:
+                return to_wire(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            finally:
+                os.close(fd)
+        raise _gone()
 
     def open_message(self, uid: int) -> int:
         """Open a message's file for reading; the caller closes it. BLOCKING. MailError(GONE)."""
@@ -491,82 +496,6 @@ class Mailbox:
             raise as_mail_error(error) from error
         finally:
             os.close(folder)
-
-
-class _Watchers:
-    """Callbacks of one event loop for one mailbox, and the refresh that hints ask for."""
-
-    __slots__ = ("_again", "_callbacks", "_called", "_loop", "_mailbox", "_task", "_watch")
-
-    def __init__(self, mailbox: Mailbox) -> None:
-        self._mailbox = mailbox
-        self._loop = asyncio.get_running_loop()
-        self._callbacks: dict[object, Callable[[], None]] = {}
-        self._called = False
-        self._watch: Watch | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._again = False
-
-    def add(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Register a callback; returns what ends it."""
-        if not self._callbacks:
-            self._begin()
-        key = object()
-        self._callbacks[key] = callback
-
-        def end() -> None:
-            if self._callbacks.pop(key, None) is not None and not self._callbacks:
-                self._end()
-
-        return end
-
-    def notify(self) -> None:
-        """Call everyone soon, once for many changes. Any thread."""
-        if not self._called:
-            self._called = True
-            try:
-                self._loop.call_soon_threadsafe(self._call)
-            except RuntimeError:  # the loop is closed
-                self._called = False
-
-    def _call(self) -> None:
-        self._called = False
-        for callback in list(self._callbacks.values()):
-            callback()
-
-    def _begin(self) -> None:
-        mailbox = self._mailbox
-        folder = mailbox.open_folder()
-        try:
-            owner = mailbox.owner
-            self._watch = owner.store.hints.watch(owner.maildir, mailbox.name, folder, self._hinted)
-        finally:
-            os.close(folder)
-
-    def _end(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
-
-    def _hinted(self) -> None:
-        """Refresh in the pool; a hint that comes meanwhile asks for one more."""
-        if self._task is not None:
-            self._again = True
-            return
-        self._task = self._loop.create_task(self._refresh())
-
-    async def _refresh(self) -> None:
-        pool = self._mailbox.owner.store.pool
-        try:
-            while True:
-                self._again = False
-                await pool.run(self._mailbox.refresh)
-                if not self._again:
-                    return
-        except MailError as error:
-            _log.info("a watched folder could not be refreshed: %s", error)
-        finally:
-            self._task = None
 
 
 def _open_file(folder: int, path: bytes) -> int:

@@ -6,10 +6,11 @@ from typing import Final
 
 from restante.model import Flag
 from restante.store.change_flags import disk_size
+from restante.store.faults import GONE
 from restante.store.layout import opened
 from restante.store.maildirsize import is_counted
 from restante.store.scan import split
-from restante.store.transaction import GONE, Transaction
+from restante.store.transaction import Transaction
 
 _DELETED: Final = int(Flag.DELETED)
 _ATTEMPTS: Final = 4

@@ -11,6 +11,8 @@ refresh of any process, which sees that a directory's mtime is not the remembere
   was synced, the file is in new/ under a base name that has a UID, and is moved again.
 - Removal: unlink, then record. In between, the listing misses the file and expunges the UID. (The
   other way round the file would come back as a new message.)
+- What a power cut may undo: on journaling file systems and on an NFS server the sync of the journal
+  also keeps the renames and unlinks before it; where it does not, the next listing tells again.
 - UIDs: the record that gives a UID is synced before memory, and so any session, learns of it.
   A UID is spent when its record is written, even if the writer dies before the sync.
 
@@ -20,7 +22,6 @@ removals, which the files show already, are applied to memory alone, and the mai
 messages and keywords wait until there is room.
 """
 
-import errno
 import os
 import time
 from array import array
@@ -30,18 +31,16 @@ from typing import TYPE_CHECKING, Final
 
 from restante.model import ErrorKind, MailError
 from restante.store import records
-from restante.store.accountfile import next_uidvalidity
 from restante.store.changes import Change
+from restante.store.faults import FULL, as_mail_error
 from restante.store.index import MAX_KEYWORDS, Index, Replay
 from restante.store.journal import Journal, open_journal
-from restante.store.records import HEADER_BYTES, SLOT, Added, Kind
+from restante.store.loading import Origin, catch_up, rewrite
+from restante.store.records import Added, Kind
 from restante.store.scan import directory_mtime, list_directory, settling_is_due
 
 if TYPE_CHECKING:
     from restante.store.mailbox import Mailbox
-
-FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG))
-GONE: Final = frozenset((errno.ENOENT, errno.ESTALE))
 
 _COMPACT_RECORDS: Final = 1000
 _COMPACT_ROWS_PER_RECORD: Final = 50
@@ -74,14 +73,14 @@ class Transaction:
         self.mailbox = mailbox
         self.folder = folder
         self.journal = journal
-        self.fresh = False  # the folder has no index yet; `begin_index` makes one
-        self.importing = False  # and other servers may have left one
-        self._reloaded = False
         self._out: list[tuple[Kind, bytes, int]] = []  # kind, payload, modseq
         self._out_new: list[Added] = []
         self._keywords: dict[str, int] = {}  # with those that are emitted and not committed
         self._trusted_cur: bool | None = None  # None: cur/ was not touched by us
-        self.index = self._catch_up()
+        self.index, origin = catch_up(mailbox, journal)
+        self.fresh = origin in (Origin.FRESH, Origin.UNKNOWN_FOLDER)  # `commit` writes it then
+        self.importing = origin is Origin.UNKNOWN_FOLDER
+        self._reloaded = origin is not Origin.KEPT
         self._take_marks()
 
     def _take_marks(self) -> None:
@@ -90,121 +89,6 @@ class Transaction:
         self.uidnext = index.uidnext
         self.new_mtime, self.cur_mtime = index.new_mtime, index.cur_mtime
         self.new_settled, self.cur_settled = index.new_settled, index.cur_settled
-
-    # --- reading --------------------------------------------------------------------------------
-
-    def _catch_up(self) -> Index:
-        mailbox, journal = self.mailbox, self.journal
-        index = mailbox.index
-        header = journal.header
-        if (
-            index is not None
-            and header is not None
-            and not mailbox.unsaved
-            and header.file_id == mailbox.file_id
-            and journal.size >= mailbox.tail
-        ):
-            if journal.size > mailbox.tail:
-                self._read_tail(index)
-            journal.end = mailbox.tail
-            return index
-        self._reloaded = True
-        return self._load(index)
-
-    def _read_tail(self, index: Index) -> None:
-        """Follow what others appended since."""
-        mailbox, journal = self.mailbox, self.journal
-        start = mailbox.tail
-        data = journal.read(start)
-        replay = Replay(index)
-        end = 0
-        for record in records.records(data, 0):
-            replay.apply(record)
-            end = record.end
-        if replay.added:
-            journal.sync()  # the writer may have been killed before its own
-        mailbox.tail = start + end
-        mailbox.log_records += replay.count
-        replay.finish()
-        if end < len(data):
-            self._salvage(index, data, end, start)
-
-    def _load(self, old: Index | None) -> Index:
-        """Read the whole file; make ready for a new one where it holds nothing of ours."""
-        journal, mailbox = self.journal, self.mailbox
-        data = journal.read(0)
-        header = journal.header
-        first = records.record_at(data, HEADER_BYTES) if header else None
-        if first is None:
-            first = next(records.salvaged(data, HEADER_BYTES), None)
-        if first is None:
-            # An empty file is a folder that we never saw; any other one has lost its UIDs, and
-            # then what other servers left behind is older than what clients know.
-            self.fresh = True
-            if old is not None and mailbox.unsaved:
-                return old  # there was no room for it, and nobody else had any since
-            mailbox.log_damage_if(len(data) > 0, "nothing could be saved; new UIDVALIDITY")
-            self.importing = not data
-            return Index(_new_uidvalidity(mailbox))
-        index = Index(header.uidvalidity if header else first.uidvalidity)
-        replay = Replay(index)
-        end = HEADER_BYTES
-        for record in records.records(data, HEADER_BYTES):
-            replay.apply(record)
-            end = record.end
-        replay.finish()
-        mailbox.tail = end
-        mailbox.log_records = max(0, replay.count - 4 - len(index.columns) // 4096)
-        if header is None or end < len(data):
-            self._salvage(index, data, end, 0)
-        if old is not None and old.uidvalidity == index.uidvalidity:
-            # After a restore of an older file: what this process gave out stays given out.
-            index.uidnext = max(index.uidnext, old.uidnext)
-            index.highest_modseq = max(index.highest_modseq, old.highest_modseq)
-            index.recent = max(index.recent, old.recent)
-        if replay.added:
-            journal.sync()
-        journal.end = mailbox.tail
-        mailbox.file_id = journal.header.file_id if journal.header else 0
-        return index
-
-    def _salvage(self, index: Index, data: memoryview, end: int, start: int) -> None:
-        """Take every valid record behind a bad one, and write the file without the bad part.
-
-        A slot of the bad part can have given out one UID at most, so that UIDNEXT plus the number
-        of slots is above every UID that was ever given out.
-        """
-        journal, mailbox = self.journal, self.mailbox
-        replay = Replay(index)
-        for record in records.salvaged(data, end):
-            replay.apply(record)
-        replay.finish()
-        torn_only = not replay.count and journal.header is not None
-        index.uidnext += (len(data) - end) // SLOT + 1
-        index.highest_modseq += 1
-        # A header of zeros is a first opening that did not come to its end.
-        damaged = replay.count > 0 or (journal.header is None and any(data[:SLOT]))
-        mailbox.log_damage_if(damaged, f"salvaged {replay.count} records")
-        try:
-            if torn_only:
-                journal.cut(start + end)
-                journal.append(index.record(Kind.NEXT, b""))
-                mailbox.tail = journal.end
-            else:
-                # Files may have lost their UIDs: look at all of them.
-                index.cur_mtime = index.new_mtime = -1
-                self._rewrite(index)
-        except OSError as error:
-            if error.errno not in FULL:
-                raise
-            mailbox.unsaved = True
-
-    def _rewrite(self, index: Index) -> None:
-        mailbox = self.mailbox
-        self.journal.replace(index.uidvalidity, index.snapshot())
-        mailbox.tail = self.journal.end
-        mailbox.log_records = 0
-        mailbox.file_id = self.journal.header.file_id if self.journal.header else 0
 
     # --- records to write -----------------------------------------------------------------------
 
@@ -369,7 +253,7 @@ class Transaction:
         if mailbox.log_records <= limit or mailbox.unsaved or self.fresh:
             return
         try:
-            self._rewrite(self.index)
+            rewrite(mailbox, self.journal, self.index)
         except OSError:
             # The old file is whole and goes on; try again when it has grown as much again.
             mailbox.log_records = 0
@@ -422,16 +306,6 @@ def link_difference(old: Index, new: Index) -> None:
     after.change = change
 
 
-def _new_uidvalidity(mailbox: "Mailbox") -> int:
-    try:
-        return next_uidvalidity(mailbox.owner.maildir, owner=mailbox.owner.owner)
-    except MailError as error:
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno in FULL:
-            # The index will not be written either. The clock exceeds what it gave before.
-            return int(time.time())
-        raise
-
-
 @contextmanager
 def transaction(mailbox: "Mailbox") -> Iterator[Transaction]:
     """Take a turn at a mailbox. BLOCKING; the caller holds the mailbox's own mutex.
@@ -452,13 +326,3 @@ def transaction(mailbox: "Mailbox") -> Iterator[Transaction]:
         raise as_mail_error(error) from error
     finally:
         os.close(folder)
-
-
-def as_mail_error(error: OSError) -> MailError:
-    """Return what a session is told about a fault of the disk."""
-    code = errno.errorcode.get(error.errno or 0, "error")
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return MailError(ErrorKind.NO_SUCH_FOLDER, "the folder is gone")
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return MailError(ErrorKind.TEMPORARY, "the disk is full")
-    return MailError(ErrorKind.TEMPORARY, f"the mailbox is not available ({code})")

@@ -24,13 +24,14 @@ from restante.model import Flag, MailError
 from restante.store import removal
 from restante.store.change_flags import disk_size
 from restante.store.durable import create, discard, seal, write_all
+from restante.store.faults import GONE
 from restante.store.index import LETTERS
 from restante.store.layout import opened
 from restante.store.maildirsize import is_counted
 from restante.store.names import unique_name
 from restante.store.records import Added
 from restante.store.scan import split
-from restante.store.transaction import GONE, Transaction
+from restante.store.transaction import Transaction
 
 if TYPE_CHECKING:
     from restante.store.delivery import Incoming
