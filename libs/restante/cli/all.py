@@ -11,6 +11,7 @@ is one line on stderr and exit code 1.
 import asyncio
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import sys
@@ -25,7 +26,7 @@ import typer
 from restante.cli import demo
 from restante.cli.cert import default_hosts, make_certificate, read_certificate
 from restante.cli.endpoints import SERVICES, endpoints
-from restante.model import MailError
+from restante.model import ErrorKind, MailError
 from restante.runtime.notify import Notifier
 from restante.runtime.runfile import RunFile
 from restante.runtime.settings import CommonSettings, load
@@ -35,6 +36,7 @@ from restante.store.volume import SENTINEL, create_volume
 app = typer.Typer()
 
 _START_SECONDS: Final = 30.0
+_MAX_SOCKET_PATH: Final = 107  # bytes of sockaddr_un.sun_path without the final NUL
 _STOP_EXTRA: Final = 8.0  # seconds beyond drain_seconds
 
 
@@ -72,6 +74,12 @@ def _alone(settings: CommonSettings) -> Iterator[None]:
 
 def _prepare(settings: CommonSettings) -> None:
     """Make the mail volume and the certificate, where they are ours to make."""
+    if len(os.fsencode(settings.run_dir / "auth.sock")) > _MAX_SOCKET_PATH:
+        room = _MAX_SOCKET_PATH - len("/run/auth.sock")
+        raise MailError(
+            ErrorKind.CANNOT,
+            f"the path of RESTANTE_DATA is too long for a socket: over {room} bytes",
+        )
     own_volume = settings.mail_root == settings.data / "mail"
     if own_volume and not (settings.mail_root / SENTINEL).exists():
         create_volume(settings.mail_root)
@@ -151,9 +159,12 @@ class _Run:
         except MailError as error:
             trouble = error.text
         self._release_lines()
-        self._write(_summary(self._settings, account))
+        if self._settings.log_format == "json":
+            self._write(_summary_json(self._settings, account, trouble))
+        else:
+            self._write(_summary(self._settings, account))
         if trouble:
-            self._say(f"the demo account: {trouble}")
+            self._say(f"{'no ' if account is None else ''}demo account: {trouble}")
         self._notifier.ready()
 
     # --- output -----------------------------------------------------------------------------
@@ -207,13 +218,30 @@ def _summary(settings: CommonSettings, account: demo.Demo | None) -> str:
     lines += [f"  {a:<{widths[0]}}  {b:<{widths[1]}}  {c}".rstrip() for a, b, c in rows]
     with contextlib.suppress(OSError, ValueError):
         facts = read_certificate(settings.tls_certificate)
-        kind = "self-signed" if facts.self_signed else "signed"
-        lines += ["", f"  Certificate  {_short(settings.tls_certificate)} ({kind})"]
+        kind = "self-signed, " if facts.self_signed else ""
+        until = f"{kind}until {facts.not_after:%Y-%m-%d}"
+        lines += ["", f"  Certificate  {_short(settings.tls_certificate)} ({until})"]
         lines += [f"  SHA-256      {facts.sha256}"]
     if account is not None:
         lines += ["", f"  Account      {account.address}", f"  Password     {account.password}"]
     lines += ["", "Ctrl-C stops everything; the data stay.", ""]
     return "\n".join(lines)
+
+
+def _summary_json(settings: CommonSettings, account: demo.Demo | None, trouble: str) -> str:
+    """Return the same as one line among the services' JSON lines."""
+    found: dict[str, object] = {
+        "event": "running",
+        "process": "all",
+        "endpoints": {e.name: str(e.address) for e in endpoints(settings.run_dir)},
+    }
+    with contextlib.suppress(OSError, ValueError):
+        found["certificate_sha256"] = read_certificate(settings.tls_certificate).sha256
+    if account is not None:
+        found |= {"demo_account": account.address, "demo_password": account.password}
+    if trouble:
+        found["demo_trouble"] = trouble
+    return json.dumps(found)
 
 
 def _short(path: Path) -> str:

@@ -50,6 +50,9 @@ class Demo:
 
 def prepare(run_dir: Path, target: str) -> Demo:
     """Make the demo account, or give the one that exists a new password. Raises MailError."""
+    modules = os.environ.get("RESTANTE_AUTH_MODULES") or "sql"
+    if "sql" not in modules.replace("auth", "").replace(",", " ").split():
+        raise MailError(ErrorKind.CANNOT, "RESTANTE_AUTH_MODULES is without sql")
     password = _given_password() or secrets.token_urlsafe(12)
     with AdminClient(target, read_token(run_dir)) as admin:
         try:

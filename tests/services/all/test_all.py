@@ -170,6 +170,7 @@ def wait_for_line(process: ServiceProcess, part: str, count: int = 1) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_restart_keeps_data_and_gives_a_new_password(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with system(data) as first:
@@ -194,6 +195,7 @@ def test_restart_keeps_data_and_gives_a_new_password(tmp_path: Path) -> None:
     assert restante(data, "status").returncode == 5
 
 
+@pytest.mark.slow
 def test_sessions_are_drained(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with system(data) as process:
@@ -232,3 +234,20 @@ def test_unmarked_mail_root_is_not_taken(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="restante volume init"):
         system(tmp_path / "data", RESTANTE_MAIL_ROOT=str(tmp_path / "mnt")).start(60)
     assert list((tmp_path / "mnt").iterdir()) == []
+
+
+def test_path_that_no_socket_can_have(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="the path of RESTANTE_DATA is too long for a socket"):
+        system(tmp_path / ("x" * 100)).start(60)
+
+
+@pytest.mark.slow
+def test_json_stays_json_and_userdb_needs_no_demo(tmp_path: Path) -> None:
+    env = {"RESTANTE_LOG_FORMAT": "json", "RESTANTE_AUTH_MODULES": "userdb"}
+    with system(tmp_path / "data", **env) as process:
+        assert process.stop(40) == 0
+        lines = [json.loads(line) for line in process.log().splitlines()]
+    (running,) = [line for line in lines if line["event"] == "running"]
+    assert set(running["endpoints"]) >= {"IMAP", "POP3S", "LMTP"}
+    assert running["demo_trouble"] == "RESTANTE_AUTH_MODULES is without sql"
+    assert "demo_password" not in running
