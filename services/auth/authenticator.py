@@ -93,7 +93,7 @@ class Authenticator:
         tried: set[str] = set()
         if login is None:
             return None, tried
-        usable = len(password) <= schemes.MAX_PASSWORD and b"\0" not in password
+        usable = 0 < len(password) <= schemes.MAX_PASSWORD and b"\0" not in password
         async for module, record in self.chain.candidates(login):
             stored = record.password_for(service)
             if stored and usable:

@@ -97,8 +97,8 @@ def verify(stored: str, password: bytes) -> bool:
 
     Raises MailError(TEMPORARY) where the scheme's library is missing.
     """
-    if len(password) > MAX_PASSWORD:
-        return False
+    if not password or len(password) > MAX_PASSWORD:
+        return False  # an empty password is none, whatever is stored
     found = _recognise(stored)
     return found is not None and found[1](password)
 

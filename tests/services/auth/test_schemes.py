@@ -1,6 +1,7 @@
 """Every stored form that the old world may hold, made by doveadm, crypt(3), openssl and libpass."""
 
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import md5
 
 import pytest
 
@@ -135,8 +136,15 @@ def test_nothing_fits_what_is_no_hash(stored: str) -> None:
         assert not verify(stored, password)
 
 
-def test_empty_clear_password_is_only_fitted_by_empty() -> None:
-    assert not verify("{PLAIN}", b"x")
+def test_an_empty_password_never_fits() -> None:
+    for stored in (
+        "{PLAIN}",
+        "{SHA}2jmj7l5rSw0yVb/vlWAYkK/YBwk=",
+        "{MD5RAW}" + md5(b"").hexdigest(),
+    ):
+        assert scheme_of(stored)
+        assert not verify(stored, b"")
+        assert not verify(stored, b"x")
 
 
 def test_overlong_passwords_are_refused_before_any_work() -> None:
