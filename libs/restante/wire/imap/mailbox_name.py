@@ -7,9 +7,8 @@ MailError(CANNOT): never BAD, never a path.
 
 from dataclasses import dataclass
 
-from restante.model import INBOX, ErrorKind, FolderName, MailError
+from restante.model import INBOX, ErrorKind, FolderName, MailError, mutf7
 from restante.model.folder_name import folder_name
-from restante.wire.imap import mutf7
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +25,7 @@ class MailboxNames:
         """
         if raw.upper() == b"INBOX":
             return INBOX
-        try:
-            text = raw.decode("utf-8") if utf8 else mutf7.decode(raw)
-        except ValueError as fault:
-            raise MailError(ErrorKind.CANNOT, "mailbox name is not valid text") from fault
+        text = _text(raw, utf8)
         if create and len(text) > 1 and text.endswith(self.separator):
             text = text[:-1]
             if text.upper() == "INBOX":
@@ -44,4 +40,14 @@ class MailboxNames:
         if name == INBOX:
             return b"INBOX"
         text = self.prefix + self.separator.join(name)
-        return text.encode() if utf8 else mutf7.encode(text)
+        return (text if utf8 else mutf7.encode(text)).encode()
+
+
+def _text(raw: bytes, utf8: bool) -> str:
+    try:
+        text = raw.decode() if utf8 else mutf7.decode(raw.decode("ascii"))
+    except UnicodeDecodeError:
+        text = None
+    if text is None:
+        raise MailError(ErrorKind.CANNOT, "mailbox name is not valid text")
+    return text
