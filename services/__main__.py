@@ -1,3 +1,4 @@
+# ruff: noqa: PLC0415 - the short way does without the libraries of the command line
 """The entry point of everything: `restante ...`, and `python -m services NAME` in containers.
 
 Starting a service takes the short way past the command line's libraries, because the supervisor
@@ -34,9 +35,9 @@ def main() -> int:
 
 
 def _command_line() -> int:
-    import typer  # noqa: PLC0415 - the short way above does without
+    import typer
 
-    from restante.cli.main import app  # noqa: PLC0415
+    from restante.cli.main import app
 
     @app.command("serve")
     def serve_command(

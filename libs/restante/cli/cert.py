@@ -1,3 +1,4 @@
+# ruff: noqa: PLC0415 - loading cryptography takes 100 ms that most commands need not wait
 """`restante cert make|show`: a self-signed certificate, as Courier's mkimapdcert made one.
 
 The key is ECDSA P-256. The certificate is no CA, so that strict clients take it as a server's and
@@ -57,10 +58,10 @@ def make_certificate(
     The same path twice gives one file that holds both. Existing files are replaced in one step.
     Raises OSError, and ValueError for a name that cannot stand in a certificate.
     """
-    from cryptography import x509  # noqa: PLC0415 - 100 ms that only `make` needs
-    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID  # noqa: PLC0415
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])])
@@ -106,8 +107,8 @@ def make_certificate(
 
 def read_certificate(path: Path) -> CertificateFacts:
     """Read the first certificate of a PEM file. Raises OSError and ValueError."""
-    from cryptography import x509  # noqa: PLC0415
-    from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
 
     found = x509.load_pem_x509_certificates(path.read_bytes())[0]
     hosts: list[str] = []
@@ -133,7 +134,7 @@ def default_hosts() -> list[str]:
 
 
 def _general_name(host: str) -> Any:
-    from cryptography import x509  # noqa: PLC0415
+    from cryptography import x509
 
     try:
         return x509.IPAddress(ipaddress.ip_address(host))

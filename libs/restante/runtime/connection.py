@@ -17,6 +17,7 @@ transport: no timer handle of its own (see wheel.py), no stream buffers.
 
 import asyncio
 import ssl
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
@@ -95,9 +96,9 @@ class Connection(asyncio.Protocol, Timed):
 
     # --- for sessions -----------------------------------------------------------------------
 
+    @abstractmethod
     async def run(self) -> None:
         """The session; when it returns, the connection is closed."""
-        raise NotImplementedError
 
     @property
     def listener(self) -> "Listener":

@@ -7,6 +7,7 @@ tick: a timeout never fires early and at most two ticks late. Used from the loop
 """
 
 import asyncio
+from abc import abstractmethod
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -25,9 +26,9 @@ class Timed:
         self._bucket = 0
         self._deadline = 0
 
+    @abstractmethod
     def expire(self) -> None:
         """Called once when the deadline has passed."""
-        raise NotImplementedError
 
 
 class TimerWheel:
