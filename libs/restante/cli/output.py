@@ -142,8 +142,8 @@ def read_secret(address: str, *, from_stdin: bool, what: str = "password") -> st
 
 def _table(found: Sequence[Row], columns: Sequence[str]) -> None:
     from rich.console import Console  # noqa: PLC0415 - slow to load, only for terminals
-    from rich.markup import escape  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.markup import escape  # noqa: PLC0415 - as above
+    from rich.table import Table  # noqa: PLC0415 - as above
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for key in columns:
