@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Final, Generic, Protocol, TypeVar
 
-IDLE_MAILBOXES: Final = 64
+IDLE_MAILBOXES: Final = 1024  # some KiB each
 IDLE_MESSAGES: Final = 500_000
 
 
@@ -51,7 +51,8 @@ class SharedMailboxes(Generic[M]):
         self._guard = threading.Lock()
         self._by_key: dict[Hashable, _Shared[M]] = {}
         self._by_mailbox: dict[int, _Shared[M]] = {}
-        self._idle: OrderedDict[Hashable, M] = OrderedDict()
+        self._idle: OrderedDict[Hashable, tuple[M, int]] = OrderedDict()  # with its messages
+        self._idle_messages = 0
 
     def acquire(self, key: Hashable, make: Callable[[], M]) -> M:
         """Return the mailbox of this key, made if need be. BLOCKING; raises what `make` raises."""
@@ -60,7 +61,7 @@ class SharedMailboxes(Generic[M]):
             if shared is None:
                 shared = self._by_key[key] = _Shared(key)
             shared.users += 1
-            self._idle.pop(key, None)
+            self._take_idle(key)
         try:
             with shared.opening:
                 if shared.mailbox is None:
@@ -85,7 +86,8 @@ class SharedMailboxes(Generic[M]):
             if shared.users:
                 return
             if self._by_key.get(shared.key) is shared:
-                self._idle[shared.key] = mailbox
+                self._idle[shared.key] = mailbox, len(mailbox)
+                self._idle_messages += self._idle[shared.key][1]
                 surplus = self._surplus()
             else:  # forgotten meanwhile
                 del self._by_mailbox[id(mailbox)]
@@ -99,7 +101,7 @@ class SharedMailboxes(Generic[M]):
         with self._guard:
             for key in [key for key in self._by_key if known(key)]:
                 del self._by_key[key]
-                mailbox = self._idle.pop(key, None)
+                mailbox = self._take_idle(key)
                 if mailbox is not None:
                     del self._by_mailbox[id(mailbox)]
                     unused.append(mailbox)
@@ -117,11 +119,18 @@ class SharedMailboxes(Generic[M]):
     def _surplus(self) -> list[M]:
         """Take out what is too much; the caller holds the lock and closes them without it."""
         surplus: list[M] = []
-        messages = sum(len(mailbox) for mailbox in self._idle.values())
-        while self._idle and (len(self._idle) > self._max_idle or messages > self._max_messages):
-            key, mailbox = self._idle.popitem(last=False)
+        while self._idle and (
+            len(self._idle) > self._max_idle or self._idle_messages > self._max_messages
+        ):
+            key, (mailbox, messages) = self._idle.popitem(last=False)
             del self._by_key[key]
             del self._by_mailbox[id(mailbox)]
-            messages -= len(mailbox)
+            self._idle_messages -= messages
             surplus.append(mailbox)
         return surplus
+
+    def _take_idle(self, key: Hashable) -> M | None:
+        """Take a mailbox out of the unused ones; the caller holds the lock."""
+        mailbox, messages = self._idle.pop(key, (None, 0))
+        self._idle_messages -= messages
+        return mailbox

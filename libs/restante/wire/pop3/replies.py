@@ -38,16 +38,17 @@ def message_reply(text: str, wire: bytes) -> bytes:
 
 
 def message_chunks(wire: bytes, size: int = _CHUNK) -> Iterator[bytes]:
-    """Yield a message (CRLF form) dot-stuffed, in chunks of about `size`, then the terminator.
+    """Yield a message dot-stuffed, in chunks of about `size`, then the terminator.
 
-    A small message without dots at line starts is passed on uncopied.
+    `wire` is what the store reads: every LF in it follows a CR. A small message without dots at
+    line starts is passed on uncopied.
     """
     if _needs_normalising(wire):
         wire = _BARE_CR.sub(b"\r\n", wire)
     if wire[:1] == b".":
         yield b"."
     if len(wire) <= size:
-        yield wire.replace(b"\r\n.", b"\r\n..") if b"\r\n." in wire else wire
+        yield wire.replace(b"\n.", b"\n..") if b"\n." in wire else wire
     else:
         yield from _windows(wire, size)
     if wire and not wire.endswith(b"\r\n"):
@@ -60,17 +61,16 @@ def _windows(wire: bytes, size: int) -> Iterator[bytes]:
     start = 0
     while start < len(wire):
         end = start + size
-        # A cut inside CR LF "." would hide the dot from replace(): cut behind it.
-        if wire[end - 1 : end + 2] == b"\r\n.":
-            end += 2
-        elif wire[end - 2 : end + 1] == b"\r\n.":
+        # A cut between LF and "." would hide the dot from replace(): cut behind it.
+        if wire[end - 1 : end + 1] == b"\n.":
             end += 1
-        yield wire[start:end].replace(b"\r\n.", b"\r\n..")
+        yield wire[start:end].replace(b"\n.", b"\n..")
         start = end
 
 
 def _needs_normalising(wire: bytes) -> bool:
-    return wire.count(b"\r") != wire.count(b"\r\n")
+    # Every LF follows a CR, so more CR than LF means that one stands alone.
+    return wire.count(b"\r") != wire.count(b"\n")
 
 
 def top_of(wire: bytes, lines: int) -> bytes:
