@@ -81,12 +81,10 @@ def make_peers(chosen: argparse.Namespace, work: Path, results: Results) -> list
 def measure(chosen: argparse.Namespace, peers: list[Peer], results: Results) -> None:
     """Run the rounds, the peers in turn, the first one changing from round to round."""
     options = Options(results.plan, chosen.seconds, chosen.repeats, chosen.courier_idle)
-    for number in range(-1, chosen.rounds):  # round -1 warms up what is timed warm
+    for number in range(-1, chosen.rounds):  # round -1 is the warm-up
+        options.warm_up = number < 0
         for workload in WORKLOADS:
-            warm_up = number < 0 and workload.main == "median_ms"
-            if workload.name not in chosen.only or (number < 0 and not warm_up):
-                continue
-            if workload.once and number:
+            if workload.name not in chosen.only or (workload.once and number):
                 continue
             turn = number % len(peers)
             for peer in peers[turn:] + peers[:turn]:

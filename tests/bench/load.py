@@ -97,7 +97,7 @@ async def open_client(order: dict[str, Any], flow: flows.Flow) -> str | None:
 
 
 async def throughput(order: dict[str, Any]) -> dict[str, Any]:
-    """Keep `connections` busy for `seconds`; count operations."""
+    """Keep `connections` busy for `seconds`, and for `at_least` sessions; count operations."""
     make = getattr(flows, order["flow"])
     loop = asyncio.get_running_loop()
     start = loop.time()
@@ -112,7 +112,7 @@ async def throughput(order: dict[str, Any]) -> dict[str, Any]:
 
     async def lane() -> None:
         nonlocal serial
-        while loop.time() < deadline and len(errors) < 20:
+        while (loop.time() < deadline or serial < order["at_least"]) and len(errors) < 20:
             turn = flows.Turn(serial, lambda: loop.time() < deadline, done)
             serial += 1
             try:

@@ -38,6 +38,7 @@ class Options:
     seconds: float
     repeats: int  # of commands that are timed one by one
     courier_idle: int  # Courier has a process for each connection
+    warm_up: bool = False  # touch every mailbox once
 
 
 @dataclass
@@ -101,10 +102,11 @@ def _throughput(
             "port": peer.ports[protocol],
             "connections": connections,
             "seconds": chosen.seconds,
+            "at_least": SESSION_USERS if chosen.warm_up else 0,
             "options": options,
         }
         before = cpu_ms(peer.roots())
-        result = _finish(_start(order), chosen.seconds)
+        result = _finish(_start(order), chosen.seconds + (2 * GRACE if chosen.warm_up else 0))
         used = cpu_ms(peer.roots()) - before
         count = result["operations"]
         if not count:
