@@ -6,9 +6,12 @@ kin). A dot that begins a line, after CRLF and nowhere else, is removed. `bare` 
 whether a CR or LF stood alone, for those who wish to refuse such messages.
 """
 
+import re
 from typing import Final
 
 _END: Final = b"\r\n.\r\n"
+_BARE_CR: Final = re.compile(rb"\r(?!\n)")
+_DOT_LINE: Final = re.compile(rb"\r\n\.")
 
 
 class DotDecoder:
@@ -39,10 +42,10 @@ class DotDecoder:
         return self._clean(text[: len(text) - keep])
 
     def _clean(self, text: bytes) -> bytes:
-        pairs = text.count(b"\r\n")
-        if text.count(b"\n") != pairs or text.count(b"\r") != pairs:
+        # Where no CR stands alone there is a CRLF for each, so any more LF stands alone.
+        if _BARE_CR.search(text) or text.count(b"\n") != text.count(b"\r"):
             self.bare = True
-        if b"\r\n." in text:
+        if _DOT_LINE.search(text):
             text = text.replace(b"\r\n.", b"\r\n")
         if self._virgin and text:
             self._virgin = False
