@@ -28,6 +28,7 @@ WIRE = (
         ("inner", False, True),
         ("grüsse", False, True),
         ("x-other: HERE", False, True),
+        ("application/x", False, True),  # the header of a part
     ],
 )
 def test_search(needle: str, in_body: bool, in_text: bool) -> None:
