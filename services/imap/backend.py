@@ -1,14 +1,15 @@
 """What all sessions of a worker share."""
 
-from dataclasses import dataclass
-from typing import Protocol
-
-from restante.store.account import MailStore
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 from restante.model import Account
+from restante.store.account import MailStore
 from restante.store.pool import StorePool
 from restante.wire.imap.mailbox_name import MailboxNames
 from services.imap.settings import ImapSettings
+
+_REMEMBERED: Final = 100_000  # accounts
 
 
 class Authenticator(Protocol):
@@ -36,6 +37,20 @@ class Backend:
     store: MailStore
     pool: StorePool
     names: MailboxNames
+    _complete: set[str] = field(default_factory=set)
+
+    def is_complete(self, account: Account) -> bool:
+        """True if the account's Maildir was seen whole: most logins need no look at the disk.
+
+        A Maildir that is removed later is made anew by the store when it is opened.
+        """
+        return account.address in self._complete
+
+    def note_complete(self, account: Account) -> None:
+        """Remember that the Maildir is whole. What is remembered is bounded."""
+        if len(self._complete) >= _REMEMBERED:
+            self._complete.clear()
+        self._complete.add(account.address)
 
 
 def names_of(settings: ImapSettings) -> MailboxNames:

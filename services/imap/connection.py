@@ -127,7 +127,10 @@ class ImapConnection(Connection):
             self._append = None
             self._parser.refuse_append()
         while self._reading:  # failed midway: the rest is read past
-            self._reading = isinstance(await self._next_event(), AppendChunk)
+            event = await self._next_event()
+            self._reading = isinstance(event, AppendChunk)
+            if isinstance(event, ProtocolError) and event.fatal:
+                raise _Goodbye("Too many bad commands.")
 
     async def _command(self, session: Session, command: Command) -> None:
         entry = TABLE[type(command)]

@@ -96,8 +96,11 @@ async def _check(session: Session, user: str, password: str, mechanism: str) -> 
         return _turn_away(session, _INSECURE)
     if not client.acquire_user(account.address):
         return _turn_away(session, _TOO_MANY, "LIMIT")
-    # No trip to the disk: what a new account lacks is made by the first command that needs it.
-    session.enter(account, session.backend.store.open_account(account))
+    store = session.backend.store.open_account(account)
+    if not session.backend.is_complete(account):
+        await session.blocking(store.ensure)
+        session.backend.note_complete(account)
+    session.enter(account, store)
     return ok("Logged in.", "CAPABILITY " + " ".join(capabilities(session)))
 
 

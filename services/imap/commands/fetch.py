@@ -193,14 +193,14 @@ async def _send(
 ) -> None:
     """Send one message's row; large sections go out in pieces, with back-pressure."""
     out = session.out
-    out.send(head)
-    for at, section in enumerate(sections):
+    values = [cut(wire, facts, section) for section in sections]
+    out.send(head)  # from here on the row must be finished
+    for at, (section, data) in enumerate(zip(sections, values, strict=True)):
         out.send(b" %b " % section.label if at else section.label + b" ")
-        data = cut(wire, facts, section)
         if data is not None and len(data) > CHUNK:
-            data = part_of(data, section)
-            out.send(b"{%d}\r\n" % len(data))
-            await out.stream(data)
+            octets = part_of(data, section)
+            out.send(b"{%d}\r\n" % len(octets))
+            await out.stream(octets)
         else:
             out.send(value(data, section))
     out.send(b")\r\n")

@@ -12,6 +12,7 @@ async def idle(session: Session, command: Idle) -> Reply:
     """
     selected = session.selected
     if selected is not None:
+        selected.last_body = None
         if selected.unwatch is None:
             selected.unwatch = selected.mailbox.watch(session.client.wake)
         await session.refresh(now=True)
