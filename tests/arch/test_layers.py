@@ -10,7 +10,7 @@ GENERATED = ("libs/restante/rpc/auth/", "libs/restante/rpc/admin/")
 
 
 def tracked(*patterns: str) -> list[Path]:
-    """Return the project's files, by git where there is a checkout."""
+    """Return the project's own files (generated ones are left out)."""
     names = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns],
         cwd=ROOT,
@@ -18,7 +18,11 @@ def tracked(*patterns: str) -> list[Path]:
         text=True,
         check=True,
     ).stdout.split("\n")
-    return [ROOT / name for name in names if name and (ROOT / name).exists()]
+    return [
+        ROOT / name
+        for name in names
+        if name and not name.startswith(GENERATED) and (ROOT / name).exists()
+    ]
 
 
 def test_imports_go_only_downwards() -> None:
@@ -33,7 +37,7 @@ def test_files_hold_one_idea() -> None:
     for path in tracked("*.py"):
         name = str(path.relative_to(ROOT))
         lines = path.read_text().count("\n")
-        if lines > 600 and not name.startswith(GENERATED):
+        if lines > 600:
             long[name] = lines
     assert not long
 
@@ -43,7 +47,6 @@ def test_every_ignore_has_a_reason() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in tracked("libs/*.py", "services/*.py")
-        if not str(path.relative_to(ROOT)).startswith(GENERATED)
         for number, line in enumerate(path.read_text().split("\n"), 1)
         if bare.search(line)
     ]
