@@ -20,6 +20,7 @@ is valid behind it, if anything, and writes the file anew (see `mailbox.py`).
 """
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterable, Iterator
@@ -155,22 +156,38 @@ def open_journal(folder: int, owner: tuple[int, int] | None = None) -> Iterator[
     """
     for _ in range(_ATTEMPTS):
         with ExitStack() as stack:
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            fd = os.open(NAME, flags, 0o600, dir_fd=folder)
-            stack.callback(os.close, fd)
-            stack.enter_context(locked(fd))
-            head = os.pread(fd, HEADER_BYTES, 0)
-            if decode_mark(head) or unlinked(fd):
-                if not _has_name(folder, fd):
-                    continue
-                _write(fd, bytes(MARK_BYTES), MARK_AT)
-                os.fdatasync(fd)
-                head = os.pread(fd, HEADER_BYTES, 0)
-            if not head:
-                give(fd, owner)
-            yield Journal(folder, fd, head, owner, stack)
+            journal = _open(folder, owner, stack)
+            if journal is None:
+                continue
+            yield journal
             return
     raise MailError(ErrorKind.TEMPORARY, "the index is being replaced, try again")
+
+
+def _open(folder: int, owner: tuple[int, int] | None, stack: ExitStack) -> Journal | None:
+    """Open and lock what has the name; None where that was replaced meanwhile."""
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(NAME, flags, 0o600, dir_fd=folder)
+        stack.callback(os.close, fd)
+        stack.enter_context(locked(fd))
+        head = os.pread(fd, HEADER_BYTES, 0)
+        if decode_mark(head) or unlinked(fd):
+            if not _has_name(folder, fd):
+                return None
+            _write(fd, bytes(MARK_BYTES), MARK_AT)
+            os.fdatasync(fd)
+            head = os.pread(fd, HEADER_BYTES, 0)
+        if not head:
+            give(fd, owner)
+        return Journal(folder, fd, head, owner, stack)
+    except (OSError, MailError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(cause, OSError) or cause.errno != errno.ESTALE:
+            raise
+        # Replaced by another host, and no name is left to our file: the listing renews the names.
+        os.listdir(folder)
+        return None
 
 
 def give(fd: int, owner: tuple[int, int] | None) -> None:

@@ -490,9 +490,9 @@ class Mailbox:
             return index.cur_settled or not settling_is_due(
                 cur_mtime, time.time_ns(), len(index.columns)
             )
-        except FileNotFoundError:
-            return False
         except OSError as error:
+            if error.errno in GONE:  # the turn will tell why
+                return False
             raise as_mail_error(error) from error
         finally:
             os.close(folder)

@@ -12,6 +12,7 @@ from typing import Final
 from restante.model import MailError
 from restante.store import records
 from restante.store.accountfile import note_uidvalidity
+from restante.store.faults import GONE
 from restante.store.importers import Imported, import_folder
 from restante.store.index import LETTERS
 from restante.store.names import unique_name
@@ -344,12 +345,18 @@ def _renamed(found: Found) -> Found:
 
 
 def _rename(folder: int, source: str, name: bytes, target: str, new_name: bytes) -> None:
-    os.rename(
-        os.path.join(source.encode(), name),
-        os.path.join(target.encode(), new_name),
-        src_dir_fd=folder,
-        dst_dir_fd=folder,
-    )
+    """Rename a message. FileNotFoundError where somebody else renamed or removed it."""
+    try:
+        os.rename(
+            os.path.join(source.encode(), name),
+            os.path.join(target.encode(), new_name),
+            src_dir_fd=folder,
+            dst_dir_fd=folder,
+        )
+    except OSError as error:
+        if error.errno in GONE:
+            raise FileNotFoundError(*error.args) from error
+        raise
 
 
 def _inode(folder: int, directory: str, name: bytes) -> tuple[int, int] | None:
@@ -357,6 +364,8 @@ def _inode(folder: int, directory: str, name: bytes) -> tuple[int, int] | None:
         status = os.stat(
             os.path.join(directory.encode(), name), dir_fd=folder, follow_symlinks=False
         )
-    except FileNotFoundError:
-        return None
+    except OSError as error:
+        if error.errno in GONE:
+            return None
+        raise
     return status.st_dev, status.st_ino

@@ -31,6 +31,7 @@ import sys
 from typing import Final, NamedTuple
 
 from restante.model.flag import LETTERS_OF, flags_of
+from restante.store.faults import GONE
 
 # What os.fsencode does, without its checks of each name.
 _ENCODING: Final = sys.getfilesystemencoding()
@@ -122,8 +123,10 @@ def examine(folder: int, directory: str, name: bytes) -> Found | None:
     path = os.path.join(directory.encode(), name)
     try:
         status = os.stat(path, dir_fd=folder, follow_symlinks=False)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    except OSError as error:
+        if error.errno in GONE:
+            return None
+        raise
     if not stat.S_ISREG(status.st_mode):
         return None
     base, flags = split(name)
@@ -131,10 +134,10 @@ def examine(folder: int, directory: str, name: bytes) -> Found | None:
     if wire_size < status.st_size or number_after(base, b",S=") != status.st_size:
         try:
             wire_size = measure(folder, path)
-        except FileNotFoundError:
-            return None
-        except OSError:  # unreadable: the message is listed, and reading it will tell
-            wire_size = status.st_size
+        except OSError as error:
+            if error.errno in GONE:
+                return None
+            wire_size = status.st_size  # unreadable: it is listed, and reading it will tell
     return Found(
         name,
         base,
