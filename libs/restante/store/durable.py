@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from contextlib import suppress
 from typing import Final
 
@@ -85,7 +86,8 @@ def seal(fd: int, date: int | None) -> os.stat_result:
     """
     try:
         if date is not None:
-            os.utime(fd, (date, date))
+            # The access time keeps it young for whoever cleans tmp/ before it is in place.
+            os.utime(fd, (time.time(), date))
         os.fsync(fd)
         status = os.fstat(fd)
     except BaseException:

@@ -27,7 +27,9 @@ def clean_tmp(tmp: int) -> int:
         ages: list[tuple[str, float]] = []
         for name in names[:MAX_LOOKED_AT]:
             try:
-                ages.append((name, os.stat(name, dir_fd=tmp, follow_symlinks=False).st_mtime))
+                status = os.stat(name, dir_fd=tmp, follow_symlinks=False)
+                # A message with an old internal date has an old mtime while it is being placed.
+                ages.append((name, max(status.st_mtime, status.st_atime)))
             except OSError:
                 continue
         # Our own clock only tells whether it is worth asking the server for its time.

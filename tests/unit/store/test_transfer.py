@@ -9,7 +9,9 @@ import pytest
 
 from restante.model import Account, ErrorKind, Flag, MailError
 from restante.store.changes import StoreMode
+from restante.store.layout import opened
 from restante.store.mailbox import Mailbox
+from restante.store.tmpfiles import clean_tmp
 from tests.unit.store.support import MESSAGE, Volume, contents
 
 ARCHIVE = ("Archive",)
@@ -170,3 +172,21 @@ def test_first_opening_that_died_imports_again(volume: Volume) -> None:
     path.write_bytes(bytes(192) + path.read_bytes()[192:-32])
     assert volume.mailbox().uidvalidity == mailbox.uidvalidity == 555
     assert list(volume.mailbox().uids) == [90, 91, 92]
+
+
+def test_an_old_date_does_not_make_a_message_in_tmp_old(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody cleans tmp/ while a message from 1970 is on its way."""
+    inbox = volume.mailbox()
+    real = os.rename
+
+    def rename(*args: Any, **kwargs: Any) -> None:
+        with opened(volume.maildir / "tmp") as tmp:
+            clean_tmp(tmp)
+        real(*args, **kwargs)
+
+    monkeypatch.setattr(os, "rename", rename)
+    uid = inbox.append(volume.incoming(), Flag.SEEN, (), 1000)
+    assert inbox.dates[inbox.find(uid)] == 1000
+    assert inbox.read(uid) == MESSAGE
