@@ -7,7 +7,7 @@ values. Message content goes out byte-exact by `literal`.
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from restante.model.flag import IMAP_NAMES
@@ -52,16 +52,6 @@ def mailbox(name: bytes) -> bytes:
 def literal(value: bytes) -> bytes:
     """Return `{n}` CRLF and the octets, untouched."""
     return b"{%d}\r\n%b" % (len(value), value)
-
-
-def literal8(value: bytes) -> bytes:
-    """Return a literal8 (RFC 3516), in which NUL is allowed."""
-    return b"~{%d}\r\n%b" % (len(value), value)
-
-
-def parenthesised(items: Iterable[bytes]) -> bytes:
-    """Return `(a b c)`."""
-    return b"(%b)" % b" ".join(items)
 
 
 def _names(mask: int) -> bytes:

@@ -92,11 +92,6 @@ class ImapParser:
         self._append: Append | None = None
         self._append_sync = False
 
-    @property
-    def idle(self) -> bool:
-        """True if nothing is buffered and no command has begun."""
-        return not self._buffer and not self._kept and self._mode is _Mode.COMMAND
-
     def feed(self, data: bytes) -> Iterator[Event]:
         """Take octets in and iterate over the events they complete (lazily)."""
         mode = self._mode
@@ -174,14 +169,6 @@ class ImapParser:
         if self._append_sync:
             self._start()
         else:
-            self._skip(self._need)
-
-    def skip_append(self) -> None:
-        """Later than that, such as when the disk is full: drop the rest of the message.
-
-        Neither AppendChunk nor AppendEnd follow; answer NO at once.
-        """
-        if self._mode is _Mode.APPEND or self._mode is _Mode.APPEND_TAIL:
             self._skip(self._need)
 
     def reset(self) -> None:

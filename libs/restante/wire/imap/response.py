@@ -1,10 +1,9 @@
 """Status and continuation responses (RFC 3501 sections 7.1, 7.5; codes of RFC 5530)."""
 
 import re
-from base64 import b64encode
 from typing import Final
 
-from restante.model import ErrorKind, MailError
+from restante.model import ErrorKind
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]+")
 
@@ -43,32 +42,11 @@ def ok(tag: str | None, text: str, code: str | None = None) -> bytes:
     return status(tag, "OK", text, code)
 
 
-def no(tag: str | None, text: str, code: str | None = None) -> bytes:
-    """Return a NO response."""
-    return status(tag, "NO", text, code)
-
-
-def bad(tag: str | None, text: str, code: str | None = None) -> bytes:
-    """Return a BAD response."""
-    return status(tag, "BAD", text, code)
-
-
 def bye(text: str, code: str | None = None) -> bytes:
     """Return `* BYE text`."""
     return status(None, "BYE", text, code)
 
 
-def error(tag: str | None, fault: MailError) -> bytes:
-    """Return the response for a MailError by STATUS_OF."""
-    word, code = STATUS_OF[fault.kind]
-    return status(tag, word, fault.text, code)
-
-
 def continuation(text: str = "OK") -> bytes:
     """Return `+ text`: go on with the literal, or the message of IDLE."""
     return b"+ %b\r\n" % _CONTROL.sub(" ", text).encode()
-
-
-def challenge(data: bytes) -> bytes:
-    """Return a SASL challenge, base64."""
-    return b"+ %b\r\n" % b64encode(data)

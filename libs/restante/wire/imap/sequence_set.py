@@ -84,17 +84,6 @@ class SequenceSet:
                 yield start, stop
                 done = stop
 
-    def select(self, numbers: Sequence[int]) -> list[int]:
-        """Return the members of `numbers` (ascending, such as a UID column) in the set."""
-        out: list[int] = []
-        for start, stop in self.ranges(numbers):
-            out.extend(numbers[start:stop])
-        return out
-
-    def rows(self, count: int) -> list[range]:
-        """Return zero-based row ranges of the sequence numbers in 1..count."""
-        return [range(start, stop) for start, stop in self.ranges(range(1, count + 1))]
-
     def beyond(self, count: int) -> bool:
         """True if a sequence number above `count` is named; "*" is, if the mailbox is empty."""
         for low, high in self.intervals[-2:]:  # the last may be "*" alone
@@ -102,13 +91,6 @@ class SequenceSet:
             if highest > count and (low < STAR or count == 0):
                 return True
         return False
-
-    def contains(self, number: int, highest: int) -> bool:
-        """True if `number` is in the set when "*" stands for `highest`."""
-        at = bisect_right(self.intervals, (number, STAR + 1)) - 1
-        if at >= 0 and self.intervals[at][1] >= number:
-            return True
-        return number == highest and bool(self.intervals) and self.intervals[-1][1] >= STAR
 
     def __bytes__(self) -> bytes:
         if self.saved:

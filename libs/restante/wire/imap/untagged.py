@@ -103,36 +103,6 @@ def esearch(
     return b" ".join(out) + b"\r\n"
 
 
-def flags(mask: int, keywords: Sequence[str] = ()) -> bytes:
-    r"""Return `* FLAGS (...)`: the flags that the mailbox knows."""
-    return b"* FLAGS %b\r\n" % encode.flag_list(mask, keywords)
-
-
-def exists(count: int) -> bytes:
-    """Return `* n EXISTS`."""
-    return b"* %d EXISTS\r\n" % count
-
-
-def recent(count: int) -> bytes:
-    """Return `* n RECENT`."""
-    return b"* %d RECENT\r\n" % count
-
-
-def expunge(sequence: int) -> bytes:
-    """Return `* n EXPUNGE`."""
-    return b"* %d EXPUNGE\r\n" % sequence
-
-
-def vanished(uids: Sequence[int], *, earlier: bool = False) -> bytes:
-    """Return `* VANISHED [(EARLIER)] uids` (RFC 7162); `uids` ascend and are not empty."""
-    return b"* VANISHED %b%b\r\n" % (b"(EARLIER) " if earlier else b"", compact(uids))
-
-
-def fetch(sequence: int, items: Iterable[bytes]) -> bytes:
-    """Return `* n FETCH (item item ...)`."""
-    return b"* %d FETCH (%b)\r\n" % (sequence, b" ".join(items))
-
-
 def quota_root(name: bytes, roots: Iterable[bytes]) -> bytes:
     """Return `* QUOTAROOT mailbox root ...` (RFC 9208)."""
     items = [encode.mailbox(name), *(encode.string(root) for root in roots)]

@@ -31,7 +31,6 @@ def test_literals_are_untouched(value: bytes) -> None:
     head, _, octets = encode.literal(value).partition(b"\r\n")
     assert head == b"{%d}" % len(value)
     assert octets == value
-    assert encode.literal8(value) == b"~" + encode.literal(value)
 
 
 @given(st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=30))
