@@ -1,10 +1,12 @@
 """What all sessions of a worker share."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from restante.model import Account
 from restante.store.account import MailStore
+from restante.store.mailbox import Mailbox
 from restante.store.pool import StorePool
 from restante.wire.imap.mailbox_name import MailboxNames
 from services.imap.settings import ImapSettings
@@ -38,6 +40,7 @@ class Backend:
     pool: StorePool
     names: MailboxNames
     _complete: set[str] = field(default_factory=set)
+    _releases: set[asyncio.Task[None]] = field(default_factory=set)
 
     def is_complete(self, account: Account) -> bool:
         """True if the account's Maildir was seen whole: most logins need no look at the disk.
@@ -51,6 +54,17 @@ class Backend:
         if len(self._complete) >= _REMEMBERED:
             self._complete.clear()
         self._complete.add(account.address)
+
+    def give_back(self, mailbox: Mailbox) -> None:
+        """Release a mailbox in the pool: that may close others, which writes to the disk."""
+        task = asyncio.get_running_loop().create_task(self.pool.run(mailbox.release))
+        self._releases.add(task)
+        task.add_done_callback(self._releases.discard)
+
+    async def settle(self) -> None:
+        """Wait until everything given back is released."""
+        while self._releases:
+            await asyncio.wait(self._releases)
 
 
 def names_of(settings: ImapSettings) -> MailboxNames:

@@ -133,12 +133,11 @@ class Selected:
         return not isinstance(rows, range) and -1 in rows
 
     def close(self) -> None:
-        """Let go of the mailbox."""
+        """Stop watching and numbering; the mailbox itself is its user's to give back."""
         if self.unwatch is not None:
             self.unwatch()
             self.unwatch = None
         self.view.close()
-        self.mailbox.release()
 
 
 def rows_of(columns: Columns, uids: Sequence[int]) -> Sequence[int]:

@@ -46,7 +46,9 @@ class ImapService:
         auth = self._auth
         if auth is None:
             auth = self._client = AuthClient(settings.auth_target, tls=_client_tls(settings))
-        backend = Backend(settings, auth, self._store, self._pool, names_of(settings))
+        self._backend = backend = Backend(
+            settings, auth, self._store, self._pool, names_of(settings)
+        )
         for address, implicit in ((settings.listen, False), (settings.tls_listen, True)):
             if address and not (implicit and context.tls is None):
                 self.listeners.append(
@@ -66,6 +68,7 @@ class ImapService:
         """Say BYE to every session, at the latest within drain_seconds, and close the store."""
         seconds = self._settings.drain_seconds
         await asyncio.gather(*(listener.drain(seconds) for listener in self.listeners))
+        await self._backend.settle()
         await self._store.close()
         if self._client is not None:
             await self._client.close()

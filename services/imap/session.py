@@ -189,6 +189,7 @@ class Session:
         selected, self.selected = self.selected, None
         if selected is not None:
             selected.close()
+            self.backend.give_back(selected.mailbox)
 
     async def refresh(self, *, now: bool = False) -> None:
         """Look at the disk for what other programs and hosts did: at once, or if it is time."""

@@ -41,7 +41,7 @@ async def append(session: Session, command: Append) -> Reply:
         await session.blocking(incoming.abort)
         raise
     finally:
-        mailbox.release()
+        session.backend.give_back(mailbox)
     if session.selected is not None and session.selected.name == name:
         await session.refresh(now=True)
     return ok("Append completed.", f"APPENDUID {validity} {uid}")
