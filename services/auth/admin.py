@@ -144,7 +144,7 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         self._default_uid, self._default_gid = default_uid, default_gid
 
     @_guarded("domain.create", change=True)
-    async def CreateDomain(self, request: pb.CreateDomainRequest, context: Context) -> pb.Domain:  # noqa: N802
+    async def CreateDomain(self, request: pb.CreateDomainRequest, context: Context) -> pb.Domain:
         """Add a domain."""
         given = request.domain
         name = domain_name(given.name)
@@ -155,13 +155,13 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         return _domain(row)
 
     @_guarded("domain.get", change=False)
-    async def GetDomain(self, request: pb.GetDomainRequest, context: Context) -> pb.Domain:  # noqa: N802
+    async def GetDomain(self, request: pb.GetDomainRequest, context: Context) -> pb.Domain:
         """Describe a domain."""
         name = domain_name(request.name)
         return _domain(await self._database.run(lambda c: directory.get_domain(c, name)))
 
     @_guarded("domain.list", change=False)
-    async def ListDomains(  # noqa: N802
+    async def ListDomains(
         self, request: pb.ListDomainsRequest, context: Context
     ) -> pb.ListDomainsResponse:
         """List domains by name."""
@@ -175,7 +175,7 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         )
 
     @_guarded("domain.update", change=True)
-    async def UpdateDomain(self, request: pb.UpdateDomainRequest, context: Context) -> pb.Domain:  # noqa: N802
+    async def UpdateDomain(self, request: pb.UpdateDomainRequest, context: Context) -> pb.Domain:
         """Change a domain's defaults."""
         name = domain_name(request.domain.name)
         values = _masked(request.domain, request.update_mask, _DOMAIN_FIELDS)
@@ -185,7 +185,7 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         return _domain(row)
 
     @_guarded("domain.delete", change=True)
-    async def DeleteDomain(  # noqa: N802
+    async def DeleteDomain(
         self, request: pb.DeleteDomainRequest, context: Context
     ) -> pb.DeleteDomainResponse:
         """Remove an empty domain."""
@@ -196,7 +196,7 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         return pb.DeleteDomainResponse()
 
     @_guarded("account.create", change=True)
-    async def CreateAccount(self, request: pb.CreateAccountRequest, context: Context) -> pb.Account:  # noqa: N802
+    async def CreateAccount(self, request: pb.CreateAccountRequest, context: Context) -> pb.Account:
         """Add an account."""
         given = request.account
         new = directory.NewAccount(
@@ -214,14 +214,14 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         return self._account(row)
 
     @_guarded("account.get", change=False)
-    async def GetAccount(self, request: pb.GetAccountRequest, context: Context) -> pb.Account:  # noqa: N802
+    async def GetAccount(self, request: pb.GetAccountRequest, context: Context) -> pb.Account:
         """Describe an account."""
         address = self._login(request.address).address
         row = await self._database.run(lambda c: directory.get_account(c, address))
         return self._account(row)
 
     @_guarded("account.list", change=False)
-    async def ListAccounts(  # noqa: N802
+    async def ListAccounts(
         self, request: pb.ListAccountsRequest, context: Context
     ) -> pb.ListAccountsResponse:
         """List accounts by address."""
@@ -240,7 +240,7 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         )
 
     @_guarded("account.update", change=True)
-    async def UpdateAccount(self, request: pb.UpdateAccountRequest, context: Context) -> pb.Account:  # noqa: N802
+    async def UpdateAccount(self, request: pb.UpdateAccountRequest, context: Context) -> pb.Account:
         """Change fields of an account."""
         address = self._login(request.account.address).address
         values = _masked(request.account, request.update_mask, _ACCOUNT_FIELDS)
@@ -250,7 +250,7 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         return self._account(row)
 
     @_guarded("account.delete", change=True)
-    async def DeleteAccount(  # noqa: N802
+    async def DeleteAccount(
         self, request: pb.DeleteAccountRequest, context: Context
     ) -> pb.DeleteAccountResponse:
         """Remove an account and, only where asked, its mail."""
@@ -273,7 +273,7 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         return answer
 
     @_guarded("account.password", change=True)
-    async def SetPassword(  # noqa: N802
+    async def SetPassword(
         self, request: pb.SetPasswordRequest, context: Context
     ) -> pb.SetPasswordResponse:
         """Set or clear a password."""

@@ -34,7 +34,7 @@ class AuthServicer(auth_pb2_grpc.AuthServicer):
         self._lookups = {kind: _LOOKUPS.labels(kind.value) for kind in ErrorKind}
         self._lookups_ok = _LOOKUPS.labels("ok")
 
-    async def Authenticate(  # noqa: N802 - gRPC's name
+    async def Authenticate(
         self, request: auth_pb2.AuthenticateRequest, context: Context
     ) -> auth_pb2.AuthenticateResponse:
         """Check a password."""
@@ -59,7 +59,7 @@ class AuthServicer(auth_pb2_grpc.AuthServicer):
         self._logins_ok.inc()
         return auth_pb2.AuthenticateResponse(account=account_to_message(account))
 
-    async def Lookup(  # noqa: N802
+    async def Lookup(
         self, request: auth_pb2.LookupRequest, context: Context
     ) -> auth_pb2.LookupResponse:
         """Find an account."""
@@ -73,7 +73,7 @@ class AuthServicer(auth_pb2_grpc.AuthServicer):
         self._lookups_ok.inc()
         return auth_pb2.LookupResponse(account=account_to_message(account))
 
-    async def Enumerate(  # noqa: N802
+    async def Enumerate(
         self, request: auth_pb2.EnumerateRequest, context: Context
     ) -> AsyncIterator[auth_pb2.EnumerateResponse]:
         """Send every account."""

@@ -15,7 +15,7 @@ def make_hints(setting: str, mail_root: Path, *, rescan: int = RESCAN) -> Hints:
         return Hints(rescan=rescan)
     if setting.startswith(("redis://", "rediss://", "unix://")):
         # Imported only where it is used: it costs each worker memory and start-up time.
-        from restante.store.hints_redis import RedisHints  # noqa: PLC0415
+        from restante.store.hints_redis import RedisHints  # noqa: PLC0415 - redis is imported only where it is used
 
         return RedisHints(setting, mail_root, rescan=rescan)
     raise MailError(ErrorKind.BAD_REQUEST, f"unknown hints engine {setting!r}")
