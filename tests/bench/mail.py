@@ -92,6 +92,11 @@ def make_accounts(mail: Path, seed: Path, plan: Plan, owner: tuple[int, int]) ->
     return homes
 
 
+def mailbox_names(home: Path) -> list[str]:
+    """Return the file names in a home's cur directory, oldest first."""
+    return sorted(os.listdir(home / "Maildir" / "cur"))
+
+
 def _fill(home: Path, seed: Path, count: int, share: int) -> None:
     """Put `count` read messages into cur; each file serves `share` of them."""
     seed.mkdir(parents=True, exist_ok=True)
