@@ -1,4 +1,4 @@
-"""Real mail programs against the IMAP service: imaplib, curl, mutt, mbsync."""
+"""Real mail programs against the IMAP service: imaplib, curl, fetchmail, mutt, mbsync."""
 
 import imaplib
 import os
@@ -127,6 +127,29 @@ def test_curl(server: Server, tmp_path: Path) -> None:
     assert implicit.stdout == NESTED
     wrong = run(curl, "-s", "-u", f"{JOE}:wrong", f"{url}/")
     assert wrong.returncode == 67  # login denied
+
+
+# --- fetchmail ----------------------------------------------------------------------------------
+
+
+def test_fetchmail(server: Server, tmp_path: Path) -> None:
+    fetchmail = program("fetchmail")
+    for message in numbered(3):
+        server.deliver(message)
+    host, port = server.address
+    settings = tmp_path / "fetchmailrc"
+    settings.write_text(
+        f"set no bouncemail\npoll {host} service {port} protocol imap\n"
+        f'  user "{JOE}" password "{PASSWORD}" mda "cat >> {tmp_path}/out"\n'
+        '  sslproto "" no keep\n'
+    )
+    settings.chmod(0o600)
+    environment = {**os.environ, "FETCHMAILHOME": str(tmp_path), "HOME": str(tmp_path)}
+    done = run(fetchmail, "-f", settings, "--nosyslog", env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "out").read_bytes().count(b"Subject: s") == 3
+    with server.login() as wire:
+        assert b"* 0 EXISTS" in wire.ok("SELECT INBOX")
 
 
 # --- mutt ---------------------------------------------------------------------------------------
