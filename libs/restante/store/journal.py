@@ -8,15 +8,18 @@ Replacing. The lock does not renew the cache of *names*, so a host may lock a fi
 has the name. Therefore whoever replaces the file first writes a mark into the old one: "replaced
 by generation g". Whoever finds a mark after locking lists the directory, which the network client
 does not answer from its name cache. If the name leads to another file, it is opened again. If not,
-the replacing process died between mark and rename, and the mark is removed. The new file is locked
-before it gets its name, so that nobody can write to it before the replacing process is done.
+the replacing process died between mark and rename, and the mark is removed. A replaced file may as
+well answer ESTALE, once its server has forgotten it: then it is opened again.
+
+The new file is locked before it gets its name, so that nobody can write to it before the replacing
+process is done.
 
 Order of replacing: write and sync the new file, lock it, mark and sync the old one, rename, sync
 the directory. A crash anywhere leaves one whole file under the name.
 
 Torn tails. A killed or power-cut writer may leave a part of a record. Its UIDs were not announced,
 for that follows the sync. Readers stop at the first bad record; the next lock holder salvages what
-is valid behind it, if anything, and writes the file anew (see `mailbox.py`).
+is valid behind it, if anything, and writes the file anew (see `loading.py`).
 """
 
 import contextlib
