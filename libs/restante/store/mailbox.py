@@ -10,7 +10,7 @@ Two kinds of callers:
   append records, sync, apply them to memory, unlock; transaction.py has the order in which a crash
   does no harm.
 
-`refresh` first asks without a lock whether anything moved: the journal's inode and size, the
+`refresh` first asks without a lock whether anything moved: the journal's identity and size, the
 mtimes of new/ and cur/. Opening a file or directory makes a network client ask the server, so the
 answer is not an old one; were it one, the next hint or rescan would come to the same question.
 
@@ -43,7 +43,7 @@ from restante.store.journal import NAME
 from restante.store.layout import open_folder
 from restante.store.lines import to_wire
 from restante.store.reconcile import reconcile
-from restante.store.records import Kind, pack_number
+from restante.store.records import HEADER_BYTES, Header, Kind, decode_mark, pack_number
 from restante.store.scan import directory_mtime, settling_is_due
 from restante.store.transaction import Transaction, transaction
 from restante.store.view import View
@@ -71,7 +71,6 @@ class Mailbox:
         "_watchers",
         "file_id",
         "index",
-        "inode",
         "log_records",
         "name",
         "owner",
@@ -84,7 +83,7 @@ class Mailbox:
         self.name = name
         self.index: Index | None = None  # None until the first refresh
         # Where we are in the journal; these belong to the turn (transaction.py).
-        self.file_id = self.inode = 0
+        self.file_id = 0
         self.tail = 0
         self.log_records = 0
         self.unsaved = False
@@ -475,10 +474,15 @@ class Mailbox:
         try:
             fd = os.open(NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
             try:
-                status = os.fstat(fd)
+                head = os.pread(fd, HEADER_BYTES, 0)
+                size = os.fstat(fd).st_size
             finally:
                 os.close(fd)
-            if (status.st_ino, status.st_size) != (self.inode, self.tail):
+            # Not the inode: its number may have been given to another file.
+            header = Header.decode(head)
+            if header is None or header.file_id != self.file_id or decode_mark(head):
+                return False
+            if size != self.tail:
                 return False
             if not index.new_settled:
                 return False

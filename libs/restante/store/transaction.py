@@ -321,7 +321,6 @@ def transaction(mailbox: "Mailbox") -> Iterator[Transaction]:
             finally:
                 turn.publish()
             turn.compact_if_due()
-            mailbox.inode = os.fstat(journal.fd).st_ino
     except OSError as error:
         raise as_mail_error(error) from error
     finally:

@@ -340,10 +340,10 @@ def test_a_failed_sync_is_not_a_success(volume: Volume, monkeypatch: pytest.Monk
 def test_journal_is_compacted(volume: Volume) -> None:
     volume.deliver()
     mailbox, other = volume.mailbox(), volume.mailbox()
-    inode = index_path(volume).stat().st_ino
+    before = index_path(volume).read_bytes()[:HEADER_BYTES]
     for number in range(1100):
         mailbox.store([1], StoreMode.SET, Flag(number % 2), [])
-    assert index_path(volume).stat().st_ino != inode
+    assert index_path(volume).read_bytes()[:HEADER_BYTES] != before
     assert index_path(volume).stat().st_size < 20_000
     other.refresh()
     assert contents(other) == contents(mailbox) == contents(volume.mailbox())
