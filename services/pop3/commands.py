@@ -196,7 +196,7 @@ async def _listing(session: Session, text: str, value: Callable[[int], object]) 
 
 async def _message(session: Session, number: int) -> bytes:
     drop = session.mailbox
-    wire = drop.take(number)
+    wire = drop.take(number) or drop.read_cached(number)
     if wire is None:
         plan = drop.plan(number, _asked_ahead(session))
         try:

@@ -34,6 +34,7 @@ from restante.store.handles import FolderHandle, HandleCache
 from restante.store.hints import Hints
 from restante.store.mailbox import Mailbox
 from restante.store.names import unique_name
+from restante.store.nowait import CachedReader
 from restante.store.pool import StorePool
 from restante.store.sharing import SharedMailboxes
 from restante.store.volume import check_volume
@@ -93,6 +94,7 @@ class MailStore:
         self.hints = hints
         self.pool = pool or StorePool()
         self.handles = HandleCache()
+        self.cached_files = CachedReader(mail_root)
         self.mailboxes: SharedMailboxes[Mailbox] = SharedMailboxes()
         self._guard = threading.Lock()
         self._accounts: WeakValueDictionary[str, AccountStore] = WeakValueDictionary()
@@ -116,6 +118,7 @@ class MailStore:
         await self.hints.close()
         await self.pool.run(self.mailboxes.close)
         self.handles.close()
+        self.cached_files.close()
         self.pool.close()
 
 
@@ -126,11 +129,22 @@ class AccountStore:
         """Made by MailStore.open_account."""
         self.store = store
         self.account = account
+        self._below_root = _relative(account.maildir, store.mail_root)
 
     @property
     def maildir(self) -> Path:
         """The Maildir, which is INBOX."""
         return self.account.maildir
+
+    def read_cached(self, folder: FolderName, path: bytes) -> bytes | None:
+        """Return a small file of a folder if the kernel holds it in memory. Never blocks.
+
+        For the event loop's thread; `path` is relative to the folder. None: ask the disk.
+        """
+        if self._below_root is None:
+            return None
+        place = self._below_root if folder == INBOX else self._below_root + _directory(folder)
+        return self.store.cached_files.read(place + path)
 
     @property
     def owner(self) -> Owner:
@@ -500,3 +514,15 @@ def _is_directory(path: Path) -> bool:
         return stat.S_ISDIR(os.stat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def _relative(maildir: Path, root: Path) -> bytes | None:
+    """Return "<path below the root>/", or None where it is not below."""
+    try:
+        return os.fsencode(maildir.relative_to(root)) + b"/"
+    except ValueError:
+        return None
+
+
+def _directory(folder: FolderName) -> bytes:
+    return os.fsencode(layout.disk_name(folder)) + b"/"

@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger(__name__)
 _NOTHING: Final = Index(0)
 _MAX_UIDL: Final = 70  # RFC 1939 section 7
+# Without O_NONBLOCK a FIFO that somebody put there would hold the thread for ever.
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _VISIBLE: Final = bytes(range(0x21, 0x7F))
 
 
@@ -386,6 +388,14 @@ class Mailbox:
                 os.close(fd)
         raise _gone()
 
+    def read_cached(self, uid: int) -> bytes | None:
+        """Return a small message in wire form if that takes no waiting (nowait.py), else None."""
+        try:
+            stored = self.owner.read_cached(self.name, self.path_of(uid))
+        except MailError:
+            return None
+        return None if stored is None else to_wire(stored)
+
     def open_message(self, uid: int) -> int:
         """Open a message's file for reading; the caller closes it. BLOCKING. MailError(GONE)."""
         folder = self.open_folder()
@@ -505,7 +515,7 @@ class Mailbox:
 def _open_file(folder: int, path: bytes) -> int:
     """Open a message; -1 where the name leads to nothing."""
     try:
-        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        return os.open(path, _READ, dir_fd=folder)
     except OSError as error:
         if error.errno in GONE:
             return -1

@@ -151,7 +151,7 @@ def examine(folder: int, directory: str, name: bytes) -> Found | None:
 
 def measure(folder: int, path: bytes) -> int:
     """Return the bytes of a file with CRLF line ends."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     try:
         size = bare = 0
         last = b""

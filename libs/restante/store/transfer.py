@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _NO_LINK: Final = frozenset(
     (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
 )
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # see mailbox.py
 _CHUNK: Final = 1 << 20
 _ATTEMPTS: Final = 4
 
@@ -346,7 +347,9 @@ def _mask(turn: Transaction, keywords: Sequence[str]) -> int:
 def _copy_file(folder: int, path: bytes, turn: Transaction, message: _Message, cur: int) -> bool:
     """Copy a message by way of tmp/; False where its name leads nowhere."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        fd = os.open(
+            path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder
+        )
     except OSError as error:
         if error.errno in GONE:
             return False
