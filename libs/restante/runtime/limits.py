@@ -5,6 +5,10 @@ that the parent can clear the counts of a worker that died; a limit is compared 
 the columns. Changes happen under a POSIX record lock on a memory file, which the kernel releases
 when its holder is killed. The lock excludes processes, not threads: use it from the loop's thread.
 
+Two changes need no lock. A slot in which this worker counts something cannot be given away, so
+taking one back is safe. Adding one to such a slot is safe as long as every worker could add one
+at this moment without reaching the limit.
+
 Keys are keyed hashes in a 16-way table. A key without counts gives its place to the next one. A
 peer cannot steer keys into one bucket, since it does not know the hash key; should a bucket be
 full all the same, the connection is refused like one over its limit.
@@ -41,6 +45,13 @@ class SharedCounts:
     def acquire(self, name: str, limit: int) -> bool:
         """Add one to `name` unless the sum over all workers has reached `limit`."""
         key = self._key(name)
+        slot = self._find(key)
+        if slot >= 0:
+            at = slot * self._workers
+            now = self._counts[at : at + self._workers]
+            if now[self.worker] and sum(now) + self._workers <= limit:
+                self._counts[at + self.worker] += 1
+                return True
         with self._locked():
             slot = self._find(key)
             if slot < 0:
@@ -55,13 +66,11 @@ class SharedCounts:
 
     def release(self, name: str) -> None:
         """Take one back that this worker added."""
-        key = self._key(name)
-        with self._locked():
-            slot = self._find(key)
-            if slot >= 0:
-                at = slot * self._workers + self.worker
-                if self._counts[at]:
-                    self._counts[at] -= 1
+        slot = self._find(self._key(name))
+        if slot >= 0:
+            at = slot * self._workers + self.worker
+            if self._counts[at]:
+                self._counts[at] -= 1
 
     def count(self, name: str) -> int:
         """Return the sum over all workers."""
