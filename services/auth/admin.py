@@ -2,7 +2,8 @@
 
 Invariants: every method passes `_guarded`, which asks for the token or a named client
 certificate before it looks at the request (a test holds the list of methods against the proto),
-and writes one audit record for every change, made or refused. Passwords and hashes never reach
+and writes one audit record for every change, made or refused. A change is told to all who watch
+before it is answered. Passwords and hashes never reach
 an audit record or an answer.
 """
 
@@ -87,6 +88,8 @@ def _guarded(action: str, *, change: bool) -> Callable[[_Method[_Q, _R]], _Metho
             try:
                 self.gate.check(actor)
                 answer = await method(self, request, context)
+                if change:
+                    await self.changed()
             except MailError as error:
                 if change or actor is None:
                     _audit(action, actor, peer, request, error.kind.value)
@@ -136,9 +139,16 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         *,
         default_uid: int,
         default_gid: int,
+        lookup: Callable[[str], Awaitable[object]],
+        changed: Callable[[], Awaitable[None]],
     ) -> None:
-        """The defaults own the files of accounts that name no uid or gid of their own."""
+        """The defaults own the files of accounts that name no uid or gid of their own.
+
+        `lookup` finds an account of any module; `changed` is awaited after every change.
+        """
         self.gate = gate
+        self.changed = changed
+        self._lookup = lookup
         self._backend, self._rules, self._verifier = backend, rules, verifier
         self._database = backend.database
         self._default_uid, self._default_gid = default_uid, default_gid
@@ -286,6 +296,14 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
             lambda c: directory.update_account(c, login.address, values), write=True
         )
         return pb.SetPasswordResponse()
+
+    @_guarded("account.kick", change=True)
+    async def Kick(self, request: pb.KickRequest, context: Context) -> pb.KickResponse:
+        """End the sessions of an account of any module."""
+        address = self._login(request.address).address
+        await self._lookup(address)
+        await self._database.run(lambda c: directory.kick(c, address), write=True)
+        return pb.KickResponse()
 
     def _login(self, address: str) -> Login:
         return self._rules.parse(address)

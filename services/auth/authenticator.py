@@ -7,6 +7,7 @@ slower stored hash adds.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from restante.model import Account, ErrorKind, MailError
 from services.auth.backends.base import Backend, Record
@@ -15,6 +16,10 @@ from services.auth.names import Login, NameRules
 from services.auth.passwords import schemes
 from services.auth.passwords.verifier import Verifier
 from services.auth.throttle import Throttle
+
+
+async def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 class Authenticator:
@@ -28,10 +33,15 @@ class Authenticator:
         throttle: Throttle,
         *,
         failure_floor: float = 0.25,
+        changed: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
-        """`failure_floor` in seconds; 0 answers failures as soon as they are known."""
+        """`failure_floor` in seconds; 0 answers failures as soon as they are known.
+
+        `changed` is awaited after a password was changed, before that is answered.
+        """
         self.chain, self.rules, self.verifier, self.throttle = chain, rules, verifier, throttle
         self._floor = failure_floor
+        self._changed = changed
 
     async def authenticate(
         self, user: str, password: bytes, *, service: str, peer: str = ""
@@ -51,6 +61,7 @@ class Authenticator:
         stored = await self.verifier.hash(new)
         if not await module.set_password(login, stored):
             raise MailError(ErrorKind.CANNOT, "this password cannot be changed here")
+        await self._changed()
 
     async def lookup(self, address: str) -> Account:
         """Find an account. Raises MailError(NO_SUCH_USER | TEMPORARY)."""

@@ -6,6 +6,9 @@ NOT_FOUND, NO_SUCH_USER, ALREADY_EXISTS, IN_USE.
 Invariant: a home belongs to one account for ever. A new account gets the first of its homes that
 no account has, no removed account had, and that does not exist on disk; so whoever gets an
 address after its owner left finds an empty mailbox, whether or not the old mail was kept.
+
+Every change of what a login or a delivery depends on is noted in the journal of revocations, in
+the same transaction.
 """
 
 import os
@@ -19,6 +22,8 @@ from sqlalchemy import Connection, RowMapping, delete, func, insert, select, upd
 from sqlalchemy.exc import IntegrityError
 
 from restante.model import ErrorKind, MailError, Options, Quota
+from restante.rpc.revocation import Reason
+from services.auth.backends import journal
 from services.auth.backends.schema import accounts, domains, removed_homes
 from services.auth.names import Login, homes
 
@@ -93,6 +98,7 @@ def update_domain(connection: Connection, name: str, values: Mapping[str, Any]) 
     fields = check_fields(values)
     if fields:
         connection.execute(update(domains).where(domains.c.name == name).values(**fields))
+        journal.record(connection, "", Reason.CHANGED)
     return get_domain(connection, name)
 
 
@@ -145,6 +151,7 @@ def create_account(connection: Connection, new: NewAccount, mail_root: Path) -> 
         raise MailError(
             ErrorKind.ALREADY_EXISTS, f"account {login.address} was made by another just now"
         ) from None
+    journal.record(connection, login.address, Reason.CHANGED)
     return get_account(connection, login.address)
 
 
@@ -188,7 +195,9 @@ def update_account(connection: Connection, address: str, values: Mapping[str, An
         .where(accounts.c.address == address)
         .values(updated=int(time.time()), **fields)
     )
-    return get_account(connection, address)
+    row = get_account(connection, address)
+    journal.record(connection, address, _reason(fields))
+    return row
 
 
 def delete_account(connection: Connection, address: str, *, dry_run: bool) -> RowMapping:
@@ -201,7 +210,19 @@ def delete_account(connection: Connection, address: str, *, dry_run: bool) -> Ro
                 home=row["home"], address=address, removed=int(time.time())
             )
         )
+        journal.record(connection, address, Reason.REMOVED)
     return row
+
+
+def kick(connection: Connection, address: str) -> None:
+    """End the sessions of an account."""
+    journal.record(connection, address, Reason.KICKED)
+
+
+def _reason(changed: Mapping[str, Any]) -> Reason:
+    if "password" in changed:
+        return Reason.PASSWORD
+    return Reason.DISABLED if changed.get("disabled") else Reason.CHANGED
 
 
 def _exists(connection: Connection, address: str) -> bool:

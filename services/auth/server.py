@@ -30,6 +30,8 @@ from services.auth.backends.base import Backend
 from services.auth.backends.chain import Chain
 from services.auth.backends.sql import Database, SqlBackend, database_url
 from services.auth.backends.userdb import UserdbBackend
+from services.auth.changes import Changes
+from services.auth.hub import Hub
 from services.auth.names import NameRules
 from services.auth.passwords.verifier import Verifier
 from services.auth.servicer import AuthServicer
@@ -75,12 +77,15 @@ class AuthServer:
         )
         modules = [_MODULES[name](settings) for name in settings.modules]
         self.chain = Chain(modules, Options.parse(settings.default_options))
+        self.hub = Hub()
+        self.changes = Changes(modules, self.hub)
         self.authenticator = Authenticator(
             self.chain,
             self.rules,
             self.verifier,
             self.throttle,
             failure_floor=settings.failure_seconds,
+            changed=self.changes.catch_up,
         )
         self.tcp_port = 0
         self._health = health.aio.HealthServicer()
@@ -96,8 +101,10 @@ class AuthServer:
             await self.chain.open()
         except MailError as error:
             log.warning("a module of accounts cannot be opened yet", error=error.text)
+        self.changes.start()
         server = self._server = aio.server(options=_OPTIONS)
-        auth_pb2_grpc.add_AuthServicer_to_server(AuthServicer(self.authenticator), server)
+        servicer = AuthServicer(self.authenticator, self.hub, self.changes.replay)
+        auth_pb2_grpc.add_AuthServicer_to_server(servicer, server)
         sql = next((m for m in self.chain.modules if isinstance(m, SqlBackend)), None)
         if sql is not None:
             admin_pb2_grpc.add_AdminServicer_to_server(self._admin(sql), server)
@@ -126,10 +133,12 @@ class AuthServer:
     async def stop(self, grace: float) -> None:
         """Let calls end within `grace` seconds, then close everything."""
         await self._health.enter_graceful_shutdown()
+        self.hub.close()  # streams do not end by themselves
         if self.authdaemon is not None:
             await self.authdaemon.drain(grace)
         if self._server is not None:
             await self._server.stop(grace)
+        await self.changes.stop()
         self.verifier.close()
         await self.chain.close()
 
@@ -143,6 +152,8 @@ class AuthServer:
             Gate(admin_token(given, settings.run_dir / "admin.token"), settings.admin_certificates),
             default_uid=settings.mail_uid,
             default_gid=settings.mail_gid,
+            lookup=self.authenticator.lookup,
+            changed=self.changes.catch_up,
         )
 
     def _bind(

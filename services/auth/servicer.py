@@ -12,6 +12,7 @@ from restante.rpc.errors import abort
 from restante.runtime.log import get_logger
 from restante.runtime.metrics import Counter
 from services.auth.authenticator import Authenticator
+from services.auth.hub import Hub, Replay
 
 log = get_logger(__name__)
 
@@ -26,8 +27,10 @@ Context = aio.ServicerContext[Any, Any]
 class AuthServicer(auth_pb2_grpc.AuthServicer):
     """The gRPC face of auth."""
 
-    def __init__(self, authenticator: Authenticator) -> None:
+    def __init__(self, authenticator: Authenticator, hub: Hub, replay: Replay) -> None:
+        """`replay` reads what a Watch that goes on has missed."""
         self._authenticator = authenticator
+        self._hub, self._replay = hub, replay
         # Made once: finding a labelled counter costs more than counting.
         self._logins = {kind: _LOGINS.labels(kind.value) for kind in ErrorKind}
         self._logins_ok = _LOGINS.labels("ok")
@@ -57,7 +60,8 @@ class AuthServicer(auth_pb2_grpc.AuthServicer):
         except Exception:  # noqa: BLE001 - whatever it was, it is no verdict
             await _fault(context)
         self._logins_ok.inc()
-        return auth_pb2.AuthenticateResponse(account=account_to_message(account))
+        # A password of an account fits again from anywhere until it is changed.
+        return auth_pb2.AuthenticateResponse(account=account_to_message(account), reusable=True)
 
     async def Lookup(
         self, request: auth_pb2.LookupRequest, context: Context
@@ -83,6 +87,18 @@ class AuthServicer(auth_pb2_grpc.AuthServicer):
         except MailError as error:
             await abort(context, error)
         except Exception:  # noqa: BLE001 - whatever it was, it is no verdict
+            await _fault(context)
+
+    async def Watch(
+        self, request: auth_pb2.WatchRequest, context: Context
+    ) -> AsyncIterator[auth_pb2.WatchResponse]:
+        """Tell what is revoked, until either side ends it."""
+        try:
+            async for response in self._hub.watch(request.position, self._replay):
+                yield response
+        except MailError as error:
+            await abort(context, error)
+        except Exception:  # noqa: BLE001 - the stream ends, and that is what the other side needs
             await _fault(context)
 
     async def _accounts(self) -> AsyncIterator[Account]:

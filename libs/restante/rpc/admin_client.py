@@ -229,6 +229,10 @@ class AdminClient:
         )
         self._call(self._stub.SetPassword, request)
 
+    def kick(self, address: str) -> None:
+        """End the sessions of an account everywhere. Raises MailError(NO_SUCH_USER)."""
+        self._call(self._stub.Kick, pb.KickRequest(address=address))
+
     def _call(self, method: Callable[..., _R], request: object) -> _R:
         try:
             return method(

@@ -7,6 +7,11 @@ auth service marked itself can be AUTH_FAILED, DISABLED or NO_SUCH_USER.
 A call that failed with UNAVAILABLE is tried once more, as soon as the service is back but within
 RESTART seconds: so a restart of auth is not noticed, and its absence is told soon enough. All
 calls here are safe to repeat.
+
+`watch` follows what auth revokes. While that stream is synced, right passwords are answered from
+verdicts.py; without it every login is a call. A session must be counted (Connection.acquire_user)
+in the same step in which `authenticate` returns, without an await between: then a revocation is
+either seen here, before the session exists, or finds it.
 """
 
 import asyncio
@@ -22,11 +27,17 @@ from restante.rpc.auth.v1 import auth_pb2, auth_pb2_grpc
 from restante.rpc.channel import CHANNEL_OPTIONS, ClientTls
 from restante.rpc.convert import account_of
 from restante.rpc.errors import error_of
+from restante.rpc.revocation import Reason, Revocation
+from restante.rpc.verdicts import Verdicts
+from restante.rpc.watch import Watch
 
-__all__ = ["AdminClient", "AuthClient", "ClientTls"]
+__all__ = ["AdminClient", "AuthClient", "ClientTls", "Reason", "Revocation"]
 
 DEADLINE: Final = 5.0  # seconds
 RESTART: Final = 2.0  # seconds that a call waits for an auth service that just went away
+ATTEMPTS: Final = 3  # of a login whose account is revoked while it is checked
+
+_EVERYTHING: Final = Revocation("", Reason.CHANGED)
 
 _Q = TypeVar("_Q")
 _R = TypeVar("_R")
@@ -36,9 +47,18 @@ class AuthClient:
     """Asynchronous client; make it inside the loop that uses it, once per worker."""
 
     def __init__(
-        self, target: str, *, tls: ClientTls | None = None, deadline: float = DEADLINE
+        self,
+        target: str,
+        *,
+        tls: ClientTls | None = None,
+        deadline: float = DEADLINE,
+        verdict_seconds: float = 0.0,
     ) -> None:
-        """`target` is "unix:/path" or "host:port"; `deadline` in seconds bounds each call."""
+        """`target` is "unix:/path" or "host:port"; `deadline` in seconds bounds each call.
+
+        `verdict_seconds`: how long a right password may be answered without a call, 0 for never;
+        only after `watch`.
+        """
         self._deadline = deadline
         if tls is None:
             self._channel = aio.insecure_channel(target, CHANNEL_OPTIONS)
@@ -47,6 +67,26 @@ class AuthClient:
                 target, tls.credentials(), (*CHANNEL_OPTIONS, *tls.options())
             )
         self._stub = auth_pb2_grpc.AuthStub(self._channel)
+        self.verdicts = Verdicts(verdict_seconds)
+        self._watching: asyncio.Task[None] | None = None
+
+    def watch(self, revoked: Callable[[Revocation], None] = lambda _: None) -> None:
+        """Follow the revocations of auth until `close`; once per client.
+
+        `revoked` is called for each, after its verdicts are dropped, and with everything CHANGED
+        when some may have been missed. It must not block or raise.
+        """
+
+        def tell(revocation: Revocation) -> None:
+            self.verdicts.revoke(revocation)
+            revoked(revocation)
+
+        def broken() -> None:
+            self.verdicts.close()
+            tell(_EVERYTHING)
+
+        watch = Watch(self._stub, revoked=tell, synced=self.verdicts.open, broken=broken)
+        self._watching = asyncio.get_running_loop().create_task(watch.run())
 
     async def authenticate(
         self,
@@ -63,6 +103,13 @@ class AuthClient:
         `password` may hold surrogate escapes for bytes that are not UTF-8. `peer` is the mail
         client's IP address: failed logins are slowed per user and peer.
         """
+        verdicts = self.verdicts
+        key = b""
+        if verdicts.usable:
+            key = verdicts.key(user, password, service=service, tls=tls, mechanism=mechanism)
+            known = verdicts.get(key)
+            if known is not None:
+                return known
         try:
             request = auth_pb2.AuthenticateRequest(
                 user=user,
@@ -74,7 +121,15 @@ class AuthClient:
             )
         except ValueError:  # a lone surrogate: no such name can exist
             raise MailError(ErrorKind.AUTH_FAILED) from None
-        return account_of((await self._call(self._stub.Authenticate, request)).account)
+        for _ in range(ATTEMPTS):
+            with verdicts.asking() as flight:
+                answer = await self._call(self._stub.Authenticate, request)
+            account = account_of(answer.account)
+            if not flight.ended(account.address):
+                if key and answer.reusable:
+                    verdicts.put(key, account, flight)
+                return account
+        raise MailError(ErrorKind.TEMPORARY, "the account is being changed")
 
     async def lookup(self, address: str) -> Account:
         """Find an account for delivery. Raises MailError(NO_SUCH_USER | TEMPORARY).
@@ -97,6 +152,9 @@ class AuthClient:
 
     async def close(self) -> None:
         """Close the channel; calls under way end with TEMPORARY."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait({self._watching})
         await self._channel.close()
 
     async def _call(self, method: Callable[..., Awaitable[_R]], request: _Q) -> _R:

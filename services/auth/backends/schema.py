@@ -2,7 +2,8 @@
 
 `home` is relative to the mail root ("example.test/f/fr/fred"), so that the volume may be
 mounted elsewhere; absolute homes stay as they are. `removed_homes` remembers every home whose
-account is gone: none is ever given to another account. Times are unix seconds.
+account is gone: none is ever given to another account. `revocations` is what journal.py keeps.
+Times are unix seconds.
 """
 
 from typing import Final
@@ -14,6 +15,7 @@ from sqlalchemy import (
     Connection,
     ForeignKey,
     Index,
+    Integer,
     MetaData,
     String,
     Table,
@@ -63,6 +65,17 @@ removed_homes = Table(
     Column("home", Text, primary_key=True),
     Column("address", String(400), nullable=False),
     Column("removed", BigInteger, nullable=False),
+)
+
+revocations = Table(
+    "revocations",
+    metadata,
+    # An id is never given twice, not even after the newest row is gone.
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("address", String(400), nullable=False),  # "" is every account
+    Column("reason", Integer, nullable=False),  # restante.rpc.revocation.Reason
+    Column("created", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 _version = Table("restante_schema", metadata, Column("version", BigInteger, primary_key=True))

@@ -36,8 +36,9 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from restante.model import Account, ErrorKind, MailError, Options, Quota
+from restante.rpc.revocation import Reason
 from restante.runtime.log import get_logger
-from services.auth.backends import schema
+from services.auth.backends import journal, schema
 from services.auth.backends.base import Record
 from services.auth.names import Login
 
@@ -176,7 +177,7 @@ class SqlBackend:
     async def find(self, login: Login) -> Record | None:
         """Return the account of login.address."""
         address = login.address
-        version = self._data_version()
+        version = self.data_version()
         if version is None:
             return await self._read(address)
         if version != self._version:
@@ -211,6 +212,8 @@ class SqlBackend:
             done = connection.execute(
                 update(accounts).where(accounts.c.address == login.address).values(password=stored)
             )
+            if done.rowcount == 1:
+                journal.record(connection, login.address, Reason.PASSWORD)
             return done.rowcount == 1
 
         return await self.database.run(work, write=True)
@@ -221,8 +224,8 @@ class SqlBackend:
             self._watch.close()
         await self.database.close()
 
-    def _data_version(self) -> int | None:
-        """Return SQLite's number, None where records cannot be kept (PostgreSQL, a fault)."""
+    def data_version(self) -> int | None:
+        """Return SQLite's number, None where it cannot be told (PostgreSQL, a fault)."""
         if self._watch is None:
             if not (self.database.is_sqlite and self.database.prepared):
                 return None

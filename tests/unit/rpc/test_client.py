@@ -44,6 +44,9 @@ class Odd(auth_pb2_grpc.AuthServicer):
         yield auth_pb2.EnumerateResponse(account=auth_pb2.Account(address="a@b"))
         await self._call(request, context)
 
+    async def Watch(self, request: Any, context: Any) -> Any:
+        yield auth_pb2.WatchResponse()
+
 
 @pytest.fixture
 def target() -> Any:

@@ -179,3 +179,13 @@ class SetPasswordRequest(_message.Message):
 class SetPasswordResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class KickRequest(_message.Message):
+    __slots__ = ("address",)
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    def __init__(self, address: _Optional[str] = ...) -> None: ...
+
+class KickResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

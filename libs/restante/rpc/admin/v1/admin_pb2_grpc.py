@@ -92,6 +92,11 @@ class AdminStub(object):
                 request_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.SetPasswordRequest.SerializeToString,
                 response_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.SetPasswordResponse.FromString,
                 _registered_method=True)
+        self.Kick = channel.unary_unary(
+                '/restante.rpc.admin.v1.Admin/Kick',
+                request_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.KickRequest.SerializeToString,
+                response_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.KickResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServicer(object):
@@ -168,6 +173,13 @@ class AdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Kick(self, request, context):
+        """Ends the sessions of an account on every replica. It may log in again at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -225,6 +237,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.SetPassword,
                     request_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.SetPasswordRequest.FromString,
                     response_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.SetPasswordResponse.SerializeToString,
+            ),
+            'Kick': grpc.unary_unary_rpc_method_handler(
+                    servicer.Kick,
+                    request_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.KickRequest.FromString,
+                    response_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.KickResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -527,6 +544,33 @@ class Admin(object):
             '/restante.rpc.admin.v1.Admin/SetPassword',
             restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.SetPasswordRequest.SerializeToString,
             restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.SetPasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Kick(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/restante.rpc.admin.v1.Admin/Kick',
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.KickRequest.SerializeToString,
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.KickResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,6 +49,8 @@ class AdminStub:
     DeleteAccount: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DeleteAccountRequest, _admin_pb2.DeleteAccountResponse]
     """Mail stays on disk unless purge_mail is set. The home is never given to another account."""
     SetPassword: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetPasswordRequest, _admin_pb2.SetPasswordResponse]
+    Kick: _grpc.UnaryUnaryMultiCallable[_admin_pb2.KickRequest, _admin_pb2.KickResponse]
+    """Ends the sessions of an account on every replica. It may log in again at once."""
 
 @_typing.type_check_only
 class AdminAsyncStub(AdminStub):
@@ -71,6 +73,8 @@ class AdminAsyncStub(AdminStub):
     DeleteAccount: _aio.UnaryUnaryMultiCallable[_admin_pb2.DeleteAccountRequest, _admin_pb2.DeleteAccountResponse]  # type: ignore[assignment]
     """Mail stays on disk unless purge_mail is set. The home is never given to another account."""
     SetPassword: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetPasswordRequest, _admin_pb2.SetPasswordResponse]  # type: ignore[assignment]
+    Kick: _aio.UnaryUnaryMultiCallable[_admin_pb2.KickRequest, _admin_pb2.KickResponse]  # type: ignore[assignment]
+    """Ends the sessions of an account on every replica. It may log in again at once."""
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
     """Domains and accounts of the SQL module. Every call needs the admin token as the metadata
@@ -156,5 +160,13 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.SetPasswordRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.SetPasswordResponse, _abc.Awaitable[_admin_pb2.SetPasswordResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Kick(
+        self,
+        request: _admin_pb2.KickRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.KickResponse, _abc.Awaitable[_admin_pb2.KickResponse]]:
+        """Ends the sessions of an account on every replica. It may log in again at once."""
 
 def add_AdminServicer_to_server(servicer: AdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

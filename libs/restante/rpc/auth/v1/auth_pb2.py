@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1frestante/rpc/auth/v1/auth.proto\x12\x14restante.rpc.auth.v1\"\xb1\x01\n\x07\x41\x63\x63ount\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\r\x12\x0b\n\x03gid\x18\x03 \x01(\r\x12\x0c\n\x04home\x18\x04 \x01(\t\x12\x0f\n\x07maildir\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x13\n\x0bquota_bytes\x18\x07 \x01(\x04\x12\x16\n\x0equota_messages\x18\x08 \x01(\x04\x12\x0f\n\x07options\x18\t \x01(\t\x12\x10\n\x08\x64isabled\x18\n \x01(\x08\"t\n\x13\x41uthenticateRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\x0c\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x0c\n\x04peer\x18\x04 \x01(\t\x12\x0b\n\x03tls\x18\x05 \x01(\x08\x12\x11\n\tmechanism\x18\x06 \x01(\t\"F\n\x14\x41uthenticateResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.restante.rpc.auth.v1.Account\" \n\rLookupRequest\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\"@\n\x0eLookupResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.restante.rpc.auth.v1.Account\"\x12\n\x10\x45numerateRequest\"C\n\x11\x45numerateResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.restante.rpc.auth.v1.Account2\xa2\x02\n\x04\x41uth\x12\x65\n\x0c\x41uthenticate\x12).restante.rpc.auth.v1.AuthenticateRequest\x1a*.restante.rpc.auth.v1.AuthenticateResponse\x12S\n\x06Lookup\x12#.restante.rpc.auth.v1.LookupRequest\x1a$.restante.rpc.auth.v1.LookupResponse\x12^\n\tEnumerate\x12&.restante.rpc.auth.v1.EnumerateRequest\x1a\'.restante.rpc.auth.v1.EnumerateResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1frestante/rpc/auth/v1/auth.proto\x12\x14restante.rpc.auth.v1\"\xb1\x01\n\x07\x41\x63\x63ount\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\r\x12\x0b\n\x03gid\x18\x03 \x01(\r\x12\x0c\n\x04home\x18\x04 \x01(\t\x12\x0f\n\x07maildir\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x13\n\x0bquota_bytes\x18\x07 \x01(\x04\x12\x16\n\x0equota_messages\x18\x08 \x01(\x04\x12\x0f\n\x07options\x18\t \x01(\t\x12\x10\n\x08\x64isabled\x18\n \x01(\x08\"t\n\x13\x41uthenticateRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\x0c\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x0c\n\x04peer\x18\x04 \x01(\t\x12\x0b\n\x03tls\x18\x05 \x01(\x08\x12\x11\n\tmechanism\x18\x06 \x01(\t\"X\n\x14\x41uthenticateResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.restante.rpc.auth.v1.Account\x12\x10\n\x08reusable\x18\x02 \x01(\x08\" \n\rLookupRequest\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\"@\n\x0eLookupResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.restante.rpc.auth.v1.Account\"\x12\n\x10\x45numerateRequest\"C\n\x11\x45numerateResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.restante.rpc.auth.v1.Account\" \n\x0cWatchRequest\x12\x10\n\x08position\x18\x01 \x01(\x04\"W\n\rWatchResponse\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x34\n\nrevocation\x18\x02 \x01(\x0b\x32 .restante.rpc.auth.v1.Revocation\"\xde\x01\n\nRevocation\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x37\n\x06reason\x18\x02 \x01(\x0e\x32\'.restante.rpc.auth.v1.Revocation.Reason\"\x85\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x12\n\x0eREASON_CHANGED\x10\x01\x12\x13\n\x0fREASON_PASSWORD\x10\x02\x12\x13\n\x0fREASON_DISABLED\x10\x03\x12\x12\n\x0eREASON_REMOVED\x10\x04\x12\x11\n\rREASON_KICKED\x10\x05\x32\xf6\x02\n\x04\x41uth\x12\x65\n\x0c\x41uthenticate\x12).restante.rpc.auth.v1.AuthenticateRequest\x1a*.restante.rpc.auth.v1.AuthenticateResponse\x12S\n\x06Lookup\x12#.restante.rpc.auth.v1.LookupRequest\x1a$.restante.rpc.auth.v1.LookupResponse\x12^\n\tEnumerate\x12&.restante.rpc.auth.v1.EnumerateRequest\x1a\'.restante.rpc.auth.v1.EnumerateResponse0\x01\x12R\n\x05Watch\x12\".restante.rpc.auth.v1.WatchRequest\x1a#.restante.rpc.auth.v1.WatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,15 +36,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUTHENTICATEREQUEST']._serialized_start=237
   _globals['_AUTHENTICATEREQUEST']._serialized_end=353
   _globals['_AUTHENTICATERESPONSE']._serialized_start=355
-  _globals['_AUTHENTICATERESPONSE']._serialized_end=425
-  _globals['_LOOKUPREQUEST']._serialized_start=427
-  _globals['_LOOKUPREQUEST']._serialized_end=459
-  _globals['_LOOKUPRESPONSE']._serialized_start=461
-  _globals['_LOOKUPRESPONSE']._serialized_end=525
-  _globals['_ENUMERATEREQUEST']._serialized_start=527
-  _globals['_ENUMERATEREQUEST']._serialized_end=545
-  _globals['_ENUMERATERESPONSE']._serialized_start=547
-  _globals['_ENUMERATERESPONSE']._serialized_end=614
-  _globals['_AUTH']._serialized_start=617
-  _globals['_AUTH']._serialized_end=907
+  _globals['_AUTHENTICATERESPONSE']._serialized_end=443
+  _globals['_LOOKUPREQUEST']._serialized_start=445
+  _globals['_LOOKUPREQUEST']._serialized_end=477
+  _globals['_LOOKUPRESPONSE']._serialized_start=479
+  _globals['_LOOKUPRESPONSE']._serialized_end=543
+  _globals['_ENUMERATEREQUEST']._serialized_start=545
+  _globals['_ENUMERATEREQUEST']._serialized_end=563
+  _globals['_ENUMERATERESPONSE']._serialized_start=565
+  _globals['_ENUMERATERESPONSE']._serialized_end=632
+  _globals['_WATCHREQUEST']._serialized_start=634
+  _globals['_WATCHREQUEST']._serialized_end=666
+  _globals['_WATCHRESPONSE']._serialized_start=668
+  _globals['_WATCHRESPONSE']._serialized_end=755
+  _globals['_REVOCATION']._serialized_start=758
+  _globals['_REVOCATION']._serialized_end=980
+  _globals['_REVOCATION_REASON']._serialized_start=847
+  _globals['_REVOCATION_REASON']._serialized_end=980
+  _globals['_AUTH']._serialized_start=983
+  _globals['_AUTH']._serialized_end=1357
 # @@protoc_insertion_point(module_scope)

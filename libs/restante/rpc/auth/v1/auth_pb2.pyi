@@ -1,3 +1,4 @@
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Mapping as _Mapping
@@ -46,10 +47,12 @@ class AuthenticateRequest(_message.Message):
     def __init__(self, user: _Optional[str] = ..., password: _Optional[bytes] = ..., service: _Optional[str] = ..., peer: _Optional[str] = ..., tls: bool = ..., mechanism: _Optional[str] = ...) -> None: ...
 
 class AuthenticateResponse(_message.Message):
-    __slots__ = ("account",)
+    __slots__ = ("account", "reusable")
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    REUSABLE_FIELD_NUMBER: _ClassVar[int]
     account: Account
-    def __init__(self, account: _Optional[_Union[Account, _Mapping]] = ...) -> None: ...
+    reusable: bool
+    def __init__(self, account: _Optional[_Union[Account, _Mapping]] = ..., reusable: bool = ...) -> None: ...
 
 class LookupRequest(_message.Message):
     __slots__ = ("address",)
@@ -72,3 +75,39 @@ class EnumerateResponse(_message.Message):
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     account: Account
     def __init__(self, account: _Optional[_Union[Account, _Mapping]] = ...) -> None: ...
+
+class WatchRequest(_message.Message):
+    __slots__ = ("position",)
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    position: int
+    def __init__(self, position: _Optional[int] = ...) -> None: ...
+
+class WatchResponse(_message.Message):
+    __slots__ = ("position", "revocation")
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    REVOCATION_FIELD_NUMBER: _ClassVar[int]
+    position: int
+    revocation: Revocation
+    def __init__(self, position: _Optional[int] = ..., revocation: _Optional[_Union[Revocation, _Mapping]] = ...) -> None: ...
+
+class Revocation(_message.Message):
+    __slots__ = ("address", "reason")
+    class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        REASON_UNSPECIFIED: _ClassVar[Revocation.Reason]
+        REASON_CHANGED: _ClassVar[Revocation.Reason]
+        REASON_PASSWORD: _ClassVar[Revocation.Reason]
+        REASON_DISABLED: _ClassVar[Revocation.Reason]
+        REASON_REMOVED: _ClassVar[Revocation.Reason]
+        REASON_KICKED: _ClassVar[Revocation.Reason]
+    REASON_UNSPECIFIED: Revocation.Reason
+    REASON_CHANGED: Revocation.Reason
+    REASON_PASSWORD: Revocation.Reason
+    REASON_DISABLED: Revocation.Reason
+    REASON_REMOVED: Revocation.Reason
+    REASON_KICKED: Revocation.Reason
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    reason: Revocation.Reason
+    def __init__(self, address: _Optional[str] = ..., reason: _Optional[_Union[Revocation.Reason, str]] = ...) -> None: ...

@@ -54,6 +54,11 @@ class AuthStub(object):
                 request_serializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.EnumerateRequest.SerializeToString,
                 response_deserializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.EnumerateResponse.FromString,
                 _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/restante.rpc.auth.v1.Auth/Watch',
+                request_serializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.WatchRequest.SerializeToString,
+                response_deserializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.WatchResponse.FromString,
+                _registered_method=True)
 
 
 class AuthServicer(object):
@@ -87,6 +92,19 @@ class AuthServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Watch(self, request, context):
+        """Tells what changed, for as long as the caller listens: every process that keeps verdicts,
+        look-ups or sessions holds one such stream. What was changed through this or another replica
+        is told before the changing call returns, or as soon as this replica sees it.
+
+        The first message says "synced", and so does one every second in which nothing else is sent.
+        A caller may use what it has kept only while it hears that: the stream ends (UNAVAILABLE), or
+        "synced" stays away, as soon as this replica may miss a change.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuthServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -104,6 +122,11 @@ def add_AuthServicer_to_server(servicer, server):
                     servicer.Enumerate,
                     request_deserializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.EnumerateRequest.FromString,
                     response_serializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.EnumerateResponse.SerializeToString,
+            ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.WatchRequest.FromString,
+                    response_serializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.WatchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -192,6 +215,33 @@ class Auth(object):
             '/restante.rpc.auth.v1.Auth/Enumerate',
             restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.EnumerateRequest.SerializeToString,
             restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.EnumerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/restante.rpc.auth.v1.Auth/Watch',
+            restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.WatchRequest.SerializeToString,
+            restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.WatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,15 @@ class AuthStub:
     """Finds an account by address, for delivery. NOT_FOUND no_such_user, UNAVAILABLE temporary."""
     Enumerate: _grpc.UnaryStreamMultiCallable[_auth_pb2.EnumerateRequest, _auth_pb2.EnumerateResponse]
     """Sends every account of every module. Ends with an error status if a module fails midway."""
+    Watch: _grpc.UnaryStreamMultiCallable[_auth_pb2.WatchRequest, _auth_pb2.WatchResponse]
+    """Tells what changed, for as long as the caller listens: every process that keeps verdicts,
+    look-ups or sessions holds one such stream. What was changed through this or another replica
+    is told before the changing call returns, or as soon as this replica sees it.
+
+    The first message says "synced", and so does one every second in which nothing else is sent.
+    A caller may use what it has kept only while it hears that: the stream ends (UNAVAILABLE), or
+    "synced" stays away, as soon as this replica may miss a change.
+    """
 
 @_typing.type_check_only
 class AuthAsyncStub(AuthStub):
@@ -67,6 +76,15 @@ class AuthAsyncStub(AuthStub):
     """Finds an account by address, for delivery. NOT_FOUND no_such_user, UNAVAILABLE temporary."""
     Enumerate: _aio.UnaryStreamMultiCallable[_auth_pb2.EnumerateRequest, _auth_pb2.EnumerateResponse]  # type: ignore[assignment]
     """Sends every account of every module. Ends with an error status if a module fails midway."""
+    Watch: _aio.UnaryStreamMultiCallable[_auth_pb2.WatchRequest, _auth_pb2.WatchResponse]  # type: ignore[assignment]
+    """Tells what changed, for as long as the caller listens: every process that keeps verdicts,
+    look-ups or sessions holds one such stream. What was changed through this or another replica
+    is told before the changing call returns, or as soon as this replica sees it.
+
+    The first message says "synced", and so does one every second in which nothing else is sent.
+    A caller may use what it has kept only while it hears that: the stream ends (UNAVAILABLE), or
+    "synced" stays away, as soon as this replica may miss a change.
+    """
 
 class AuthServicer(metaclass=_abc_1.ABCMeta):
     """The one place where passwords are checked and accounts are found.
@@ -102,5 +120,20 @@ class AuthServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_auth_pb2.EnumerateResponse], _abc.AsyncIterator[_auth_pb2.EnumerateResponse]]:
         """Sends every account of every module. Ends with an error status if a module fails midway."""
+
+    @_abc_1.abstractmethod
+    def Watch(
+        self,
+        request: _auth_pb2.WatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_auth_pb2.WatchResponse], _abc.AsyncIterator[_auth_pb2.WatchResponse]]:
+        """Tells what changed, for as long as the caller listens: every process that keeps verdicts,
+        look-ups or sessions holds one such stream. What was changed through this or another replica
+        is told before the changing call returns, or as soon as this replica sees it.
+
+        The first message says "synced", and so does one every second in which nothing else is sent.
+        A caller may use what it has kept only while it hears that: the stream ends (UNAVAILABLE), or
+        "synced" stays away, as soon as this replica may miss a change.
+        """
 
 def add_AuthServicer_to_server(servicer: AuthServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,250 @@
+"""The sources of revocations: who notices that an account changed, and how soon.
+
+SqlChanges    reads the journal that every change of the SQL module is written to: at once after
+              our own changes, on a notification of PostgreSQL, within POLL seconds on SQLite. A
+              change that somebody made to an SQLite file by hand is noticed too, though not
+              whose: then all verdicts are void, and no session ends.
+UserdbChanges compares userdb with what it was, every POLL seconds, and tells whose line changed;
+              a line that is gone must be gone twice. What changes while auth is down ends no
+              session.
+
+A database that cannot be read, or a lost connection to PostgreSQL, is told to the hub: nobody
+can be sure of what he has kept then.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from sqlalchemy import Connection
+
+from restante.model import MailError
+from restante.rpc.revocation import Reason, Revocation
+from restante.runtime.log import get_logger
+from services.auth.backends import journal
+from services.auth.backends.base import Backend, Record
+from services.auth.backends.sql import SqlBackend
+from services.auth.backends.userdb import UserdbBackend
+from services.auth.hub import Hub
+
+log = get_logger(__name__)
+
+POLL: Final = 0.4  # seconds
+RETRY: Final = 0.5  # seconds after a fault
+BEAT: Final = 0.5  # seconds between proofs that PostgreSQL still answers
+DEAD: Final = 3.0  # seconds without an answer
+_PRUNE: Final = 86400.0  # seconds
+
+_UNKNOWN: Final = Revocation("", Reason.CHANGED)
+
+
+class SqlChanges:
+    """Follows the journal of one database."""
+
+    def __init__(self, backend: SqlBackend, hub: Hub) -> None:
+        self._backend, self._database, self._hub = backend, backend.database, hub
+        self._position: int | None = None  # of the last entry published
+        self._version: int | None = None  # SQLite's, when the journal was read last
+        self._lock = asyncio.Lock()
+        self._prune_at = 0.0
+        hub.lost(self)
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        while True:
+            try:
+                if self._database.is_sqlite:
+                    await self._poll()
+                else:
+                    await self._listen()
+            except (MailError, OSError) as error:
+                if self._hub.sees(self):  # else it was said already
+                    reason = error.text if isinstance(error, MailError) else str(error)
+                    log.warning("changes of accounts cannot be followed", reason=reason)
+            finally:
+                self._hub.lost(self)
+            await asyncio.sleep(RETRY)
+
+    async def catch_up(self) -> None:
+        """Publish what was changed before this call. A fault ends all streams instead."""
+        try:
+            await self._look()
+        except MailError:
+            self._hub.lost(self)  # run() goes on when it can look again
+
+    async def replay(self, position: int) -> Sequence[journal.Entry] | None:
+        """Return the next entries after a position, None where they are no longer known."""
+
+        def read(connection: Connection) -> Sequence[journal.Entry] | None:
+            if journal.first(connection) > position + 1:
+                return None
+            return journal.after(connection, position)
+
+        return await self._database.run(read)
+
+    async def _poll(self) -> None:
+        while True:
+            version = self._backend.data_version()
+            if version is None or version != self._version or not self._hub.sees(self):
+                await self._look()
+                self._hub.found(self)
+            await asyncio.sleep(POLL)
+            await self._prune()
+
+    async def _listen(self) -> None:
+        # An extra: only there where PostgreSQL is used.
+        import psycopg  # noqa: PLC0415
+
+        url = self._database.url.set(drivername="postgresql")
+        try:
+            async with asyncio.timeout(DEAD):
+                connection = await psycopg.AsyncConnection.connect(
+                    url.render_as_string(hide_password=False), autocommit=True
+                )
+            async with connection:
+                await connection.execute(f"LISTEN {journal.CHANNEL}")
+                while True:
+                    await self._look()
+                    self._hub.found(self)
+                    async for _ in connection.notifies(timeout=BEAT, stop_after=1):
+                        pass
+                    async with asyncio.timeout(DEAD):
+                        await connection.execute("SELECT 1")
+                    await self._prune()
+        except psycopg.Error as error:
+            raise OSError(str(error).strip()) from error
+
+    async def _look(self) -> None:
+        """Publish what is new in the journal. Raises MailError(TEMPORARY)."""
+        async with self._lock:
+            # Before the rows: a change between the two is looked at again.
+            version = self._backend.data_version()
+            if self._position is None:
+                self._position = self._hub.position = await self._database.run(journal.last)
+            elif not await self._publish(self._position):
+                by_hand = version is not None and self._version not in (None, version)
+                if by_hand:
+                    self._hub.publish(_UNKNOWN)
+            self._version = version
+
+    async def _publish(self, position: int) -> bool:
+        """Publish the entries after a position; False if there are none."""
+        start = position
+        while True:
+            entries = await self._database.run(partial(journal.after, position=position))
+            for at, revocation in entries:
+                self._hub.publish(revocation, at)
+                self._position = position = at
+            if len(entries) < journal.PAGE:
+                return position > start
+
+    async def _prune(self) -> None:
+        if time.monotonic() >= self._prune_at:
+            self._prune_at = time.monotonic() + _PRUNE
+            await self._database.run(journal.prune, write=True)
+
+
+class UserdbChanges:
+    """Watches the userdb files."""
+
+    def __init__(self, backend: UserdbBackend, hub: Hub) -> None:
+        self._backend, self._hub = backend, hub
+        self._seen: dict[str, Record] | None = None
+        self._known = Known({})
+        self._readable = True
+        hub.lost(self)
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        while True:
+            try:
+                records, bad = await self._backend.table()
+            except MailError:
+                # Nobody of userdb can log in now, not by a verdict either. Who was in stays.
+                if self._readable:
+                    self._hub.publish(_UNKNOWN)
+                self._readable = False
+            else:
+                self._readable = True
+                await self._compare(records, bad)
+            self._hub.found(self)
+            await asyncio.sleep(POLL)
+
+    async def _compare(self, records: dict[str, Record], bad: set[str]) -> None:
+        if self._seen is None:
+            self._known = Known(records)
+        elif records is not self._seen or self._known.missing:
+            self._known, told = await asyncio.to_thread(compare, self._known, records, bad)
+            for revocation in told:
+                self._hub.publish(revocation)
+        self._seen = records
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was told about userdb. `missing` are among the records, but were not seen last time."""
+
+    records: dict[str, Record]
+    missing: frozenset[str] = frozenset()
+
+
+def compare(
+    known: Known, records: dict[str, Record], bad: set[str]
+) -> tuple[Known, list[Revocation]]:
+    """Return what is known now, and what the difference revokes.
+
+    An account whose line cannot be read, or is not there for the first time (an editor may be
+    writing the file just now), is CHANGED; one that is missing twice is REMOVED.
+    """
+    told = []
+    now = dict(records)
+    missing = set()
+    for address, old in known.records.items():
+        new = records.get(address)
+        if new is None:
+            if address in known.missing and address not in bad:
+                told.append(Revocation(address, Reason.REMOVED))
+                continue
+            now[address] = old
+            if address not in bad:
+                missing.add(address)
+            told.append(Revocation(address, Reason.CHANGED))
+        elif (old.password, old.service_passwords) != (new.password, new.service_passwords):
+            told.append(Revocation(address, Reason.PASSWORD))
+        elif old != new:
+            told.append(Revocation(address, Reason.CHANGED))
+    told += [Revocation(a, Reason.CHANGED) for a in records.keys() - known.records.keys()]
+    return Known(now, frozenset(missing)), told
+
+
+class Changes:
+    """The sources of all modules as one."""
+
+    def __init__(self, modules: Sequence[Backend], hub: Hub) -> None:
+        self._sql = [SqlChanges(m, hub) for m in modules if isinstance(m, SqlBackend)]
+        userdb = [UserdbChanges(m, hub) for m in modules if isinstance(m, UserdbBackend)]
+        self._sources: list[SqlChanges | UserdbChanges] = [*self._sql, *userdb]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Follow all; Watch streams wait until each source has looked once."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(source.run()) for source in self._sources]
+
+    async def catch_up(self) -> None:
+        """Publish what our own changes wrote to the journal."""
+        for source in self._sql:
+            await source.catch_up()
+
+    async def replay(self, position: int) -> Sequence[journal.Entry] | None:
+        """Return the next entries after a position; None where they are no longer known."""
+        return await self._sql[0].replay(position) if self._sql else None
+
+    async def stop(self) -> None:
+        """End all tasks."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
