@@ -95,8 +95,7 @@ class SqlChanges:
             await self._prune()
 
     async def _listen(self) -> None:
-        # An extra: only there where PostgreSQL is used.
-        import psycopg  # noqa: PLC0415
+        import psycopg  # noqa: PLC0415 - an extra, there only where PostgreSQL is used
 
         url = self._database.url.set(drivername="postgresql")
         try:

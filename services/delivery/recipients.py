@@ -1,9 +1,9 @@
 """From the address of a recipient to the account and folder that get the mail.
 
 An account that bears the whole address wins; else user+detail means user. Answers of the auth
-service are kept for a few seconds by setting, certain ones only (an account, or none): a busy
-mailing list asks once, and a change is seen that many seconds later at most. Questions about one
-address that are under way at the same time share one call.
+service are kept for a few seconds by setting, certain ones only (an account, or none), and dropped
+when auth tells of any change: a busy mailing list asks once. Questions about one address that are
+under way at the same time share one call; one that was asked before a change is not kept.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from typing import Final
 
 from restante.model import INBOX, Account, Address, ErrorKind, FolderName, MailError
 from restante.model.folder_name import folder_name
+from restante.rpc.revocation import Revocation
 
 _MAX_CACHED: Final = 10_000
 
@@ -48,6 +49,7 @@ class Recipients:
         self._disabled = disabled
         self._known: dict[str, tuple[float, Account | MailError]] = {}
         self._asked: dict[str, asyncio.Task[Account | MailError]] = {}
+        self._changes = 0  # that auth told of
 
     async def find(self, recipient: Address, *, ignore_quota: bool = False) -> Target:
         """Resolve one recipient.
@@ -70,6 +72,12 @@ class Recipients:
                 ErrorKind.DISABLED if refused else ErrorKind.TEMPORARY, "The account is disabled"
             )
         return Target(recipient, account, folder, ignore_quota)
+
+    def forget(self, revocation: Revocation) -> None:
+        """Drop all answers: an account changed, or may have. Few are kept, and not for long."""
+        self._changes += 1
+        self._known.clear()
+        self._asked.clear()
 
     def ask_ahead(self, recipients: list[Address]) -> None:
         """Start to look up addresses that are going to be asked for, all at once."""
@@ -101,14 +109,16 @@ class Recipients:
 
     async def _ask(self, key: str) -> Account | MailError:
         answer: Account | MailError
+        changes = self._changes
         try:
             answer = await self._lookup(key)
         except MailError as fault:
             answer = fault
         finally:
-            del self._asked[key]
+            if self._asked.get(key) is asyncio.current_task():
+                del self._asked[key]
         certain = isinstance(answer, Account) or answer.kind is ErrorKind.NO_SUCH_USER
-        if certain and self._seconds:
+        if certain and self._seconds and changes == self._changes:
             if len(self._known) >= _MAX_CACHED:
                 self._known.clear()
             self._known[key] = (asyncio.get_running_loop().time() + self._seconds, answer)

@@ -43,6 +43,14 @@ class DeliveryService:
         hints = make_hints(settings.hints, settings.mail_root)
         self._store = MailStore(settings.mail_root, hints=hints, pool=pool)
         self._auth = AuthClient(settings.auth_target, tls=_client_tls(settings))
+        recipients = Recipients(
+            self._auth.lookup,
+            cache_seconds=settings.lookup_cache,
+            separators=settings.subaddress_separators,
+            folders=settings.subaddress_folders,
+            disabled=settings.disabled_accounts,
+        )
+        self._auth.watch(recipients.forget)
         backend = Backend(
             settings,
             Depot(
@@ -52,13 +60,7 @@ class DeliveryService:
                 settings.max_message_size,
                 settings.bare_newlines == "refuse",
             ),
-            Recipients(
-                self._auth.lookup,
-                cache_seconds=settings.lookup_cache,
-                separators=settings.subaddress_separators,
-                folders=settings.subaddress_folders,
-                disabled=settings.disabled_accounts,
-            ),
+            recipients,
             tls_available=context.tls is not None,
         )
         if settings.lmtp_listen:

@@ -211,6 +211,7 @@ class ImapConnection(Connection):
         Raises Interrupted only while IDLE.
         """
         while True:
+            self._check_revoked()
             event = next(self._events, None)
             if event is not None:
                 return event
@@ -234,6 +235,7 @@ class ImapConnection(Connection):
                     raise _Goodbye("Login took too long.") from None
                 raise _Goodbye("Idle for too long.") from None
             except Interrupted:
+                self._check_revoked()
                 if self.listener.draining:
                     raise _Goodbye("Server is shutting down.", "UNAVAILABLE") from None
                 if self._idling:
@@ -243,6 +245,10 @@ class ImapConnection(Connection):
                 raise EOFError
             self._out.resumed()
             return data
+
+    def _check_revoked(self) -> None:
+        if self.revoked:
+            raise _Goodbye("Session ended: the account was changed.")
 
     # --- what a command may ask of the client (services.imap.session.Client) ----------------
 

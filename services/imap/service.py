@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from restante.rpc.client import AuthClient, ClientTls
+from restante.rpc.client import AuthClient, ClientTls, Revocation
 from restante.runtime.listener import Listener, listen
 from restante.runtime.metrics import Counter, Gauge
 from restante.runtime.worker import WorkerContext
@@ -45,7 +45,12 @@ class ImapService:
         )
         auth = self._auth
         if auth is None:
-            auth = self._client = AuthClient(settings.auth_target, tls=_client_tls(settings))
+            auth = self._client = AuthClient(
+                settings.auth_target,
+                tls=_client_tls(settings),
+                verdict_seconds=settings.verdict_seconds,
+            )
+            self._client.watch(self._revoked)
         self._backend = backend = Backend(
             settings, auth, self._store, self._pool, names_of(settings)
         )
@@ -72,6 +77,11 @@ class ImapService:
         await self._store.close()
         if self._client is not None:
             await self._client.close()
+
+    def _revoked(self, revocation: Revocation) -> None:
+        if revocation.ends_sessions:
+            for listener in self.listeners:
+                listener.end_sessions(revocation.address)
 
     def _measure(self) -> None:
         _CONNECTIONS.set(sum(len(listener.connections) for listener in self.listeners))

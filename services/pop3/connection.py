@@ -20,6 +20,7 @@ _FLUSH: Final = 64 * 1024  # octets of replies that are collected before they ar
 _GREETING: Final = ok("Restante POP3 ready.")
 BUSY: Final = error("Too many connections, please try again later.", "SYS/TEMP")
 _STOPPING: Final = error("Server is shutting down.", "SYS/TEMP")
+_REVOKED: Final = error("Session ended: the account was changed.")
 
 
 class Pop3Connection(Connection):
@@ -54,6 +55,9 @@ class Pop3Connection(Connection):
             except TimeoutError:
                 return  # RFC 1939 section 3: no reply, nothing removed
             except Interrupted:
+                if self.revoked:
+                    self.write(_REVOKED)  # nothing is removed
+                    return
                 # The listener is draining. A logged in client gets the time to finish and QUIT.
                 if session.state == AUTHORIZATION:
                     self.write(_STOPPING)
@@ -73,6 +77,9 @@ class Pop3Connection(Connection):
             session.burst = burst
             for position, event in enumerate(burst, 1):
                 session.position = position
+                if self.revoked:
+                    self.write(b"".join((*out, _REVOKED)))
+                    return False
                 reply = await session.handle(event)
                 if isinstance(reply, bytes):
                     out.append(reply)

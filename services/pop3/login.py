@@ -75,6 +75,7 @@ def _failed(session: Session, fault: SaslError) -> bytes:
 
 async def _log_in(session: Session, name: str, secret: str, mechanism: str, failed: str) -> bytes:
     backend, peer = session.backend, session.peer
+    # No await between here and `admit`: a revocation finds the session, or comes before the answer.
     try:
         account = await backend.authenticate(name, secret, peer, mechanism)
     except MailError as fault:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from restante.model import INBOX, Account
-from restante.rpc.client import AuthClient, ClientTls
+from restante.rpc.client import AuthClient, ClientTls, Revocation
 from restante.runtime.connection import Peer
 from restante.runtime.listener import Listener, listen
 from restante.runtime.metrics import Counter, Gauge
@@ -42,7 +42,12 @@ class Pop3Service:
         self._pool = StorePool()
         hints = make_hints(settings.hints, settings.mail_root)
         self._store = MailStore(settings.mail_root, hints=hints, pool=self._pool)
-        self._auth = AuthClient(settings.auth_target, tls=_client_tls(settings))
+        self._auth = AuthClient(
+            settings.auth_target,
+            tls=_client_tls(settings),
+            verdict_seconds=settings.verdict_seconds,
+        )
+        self._auth.watch(self._revoked)
         for address, implicit in ((settings.listen, False), (settings.tls_listen, True)):
             if address and not (implicit and context.tls is None):
                 self.listeners.append(
@@ -100,6 +105,11 @@ class Pop3Service:
         except BaseException:
             mailbox.release()
             raise
+
+    def _revoked(self, revocation: Revocation) -> None:
+        if revocation.ends_sessions:
+            for listener in self.listeners:
+                listener.end_sessions(revocation.address)
 
     def _measure(self) -> None:
         _CONNECTIONS.set(sum(len(listener.connections) for listener in self.listeners))

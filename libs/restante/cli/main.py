@@ -15,6 +15,7 @@ _LAZY: Final = {
     "account": "restante.cli.account",
     "cert": "restante.cli.cert",
     "volume": "restante.cli.volume",
+    "kick": "restante.cli.kick",
 }
 
 

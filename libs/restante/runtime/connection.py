@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 INPUT_HIGH: Final = 65536  # bytes of unread input above which reading pauses
 STALLED_AFTER: Final = 300.0  # seconds a reader may take for one high-water mark of output
 LINGER: Final = 30.0  # seconds to send what is left after close()
+REVOKED: Final = 0.5  # seconds that a session gets to say goodbye when its account is revoked
 PREAMBLE: Final = 20.0  # seconds for the PROXY header; as many for the TLS handshake
 
 _log = get_logger(__name__)
@@ -71,6 +72,7 @@ class Connection(asyncio.Protocol, Timed):
         "_waiter",
         "counted_address",
         "peer",
+        "revoked",
     )
 
     peer: Peer
@@ -92,6 +94,7 @@ class Connection(asyncio.Protocol, Timed):
         self._draining = False  # the waiter is drain()'s, not receive()'s
         self._ended = False  # the task is over
         self._user = ""
+        self.revoked = False  # the session must end: its account is not what it was
         self.counted_address = ""  # what the listener's limits counted; the listener's business
 
     # --- for sessions -----------------------------------------------------------------------
@@ -194,6 +197,22 @@ class Connection(asyncio.Protocol, Timed):
         self._interrupted = True
         if not self._draining:
             self._wake()
+
+    def revoke(self) -> None:
+        """End the session of an account that must not be served as it was.
+
+        `revoked` says so from now on, receive() raises Interrupted, and a session that has not
+        ended REVOKED seconds later is cut.
+        """
+        if not self.revoked:
+            self.revoked = True
+            self.interrupt()
+            self._listener.loop.call_later(REVOKED, self.cut)
+
+    @property
+    def user(self) -> str:
+        """The account that acquire_user() counted, "" before."""
+        return self._user
 
     def acquire_user(self, address: str) -> bool:
         """Count this connection as a session of the account, or say no when it has too many.

@@ -61,6 +61,12 @@ class Listener:
             async with asyncio.timeout(1.0):
                 await self._empty.wait()
 
+    def end_sessions(self, user: str) -> None:
+        """Revoke the sessions of an account; "" is everybody who has logged in."""
+        for connection in tuple(self.connections):
+            if connection.user and user in ("", connection.user):
+                connection.revoke()
+
     def stop_accepting(self) -> None:
         """Close the listening socket; connections stay."""
         if self._server is not None:

@@ -123,6 +123,12 @@ class CommonSettings(BaseSettings):
     auth_client_key: AbsolutePath | None = Field(
         default=None, description="Key of the client certificate."
     )
+    verdict_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        le=3600,
+        description="Time that a service answers a right password without asking auth; 0 is off.",
+    )
     admin_token: SecretStr | None = Field(
         default=None,
         description="Token of account administration; by default auth makes run/admin.token.",

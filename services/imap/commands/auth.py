@@ -71,6 +71,7 @@ def _need_tls() -> Reply:
 
 async def _check(session: Session, user: str, password: str, mechanism: str) -> Reply:
     client = session.client
+    # No await after it until acquire_user: a revocation finds the session, or came before.
     try:
         account = await session.backend.auth.authenticate(
             user,

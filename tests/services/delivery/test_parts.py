@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from restante.model import INBOX, Account, Address, Envelope, ErrorKind, MailError
+from restante.rpc.revocation import Reason, Revocation
 from services.delivery.ledger import KEEP_DAYS, KeyLedger
 from services.delivery.recipients import Recipients
 from services.delivery.settings import DeliverySettings
@@ -95,6 +96,19 @@ async def test_answers_are_kept_for_a_while() -> None:
             await recipients.find(Address("nobody", "example.test"))
         assert fault.value.kind is ErrorKind.NO_SUCH_USER
     assert directory.asked == ["fred@example.test", "nobody@example.test"]
+
+
+async def test_a_change_drops_answers_also_those_under_way() -> None:
+    directory = Directory()
+    recipients = Recipients(directory.lookup, cache_seconds=60)
+    await recipients.find(FRED)
+    recipients.forget(Revocation("", Reason.CHANGED))
+    under_way = asyncio.ensure_future(recipients.find(FRED))
+    await asyncio.sleep(0)
+    recipients.forget(Revocation("fred@example.test", Reason.CHANGED))
+    await asyncio.gather(under_way, recipients.find(FRED))
+    await recipients.find(FRED)
+    assert len(directory.asked) == 3
 
 
 async def test_no_cache() -> None:

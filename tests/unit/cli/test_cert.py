@@ -148,7 +148,7 @@ def test_volume_init(data: Path, tmp_path: Path) -> None:
 def test_help_names_every_command() -> None:
     shown = RUN.invoke(main, ["--help"])
     assert shown.exit_code == 0
-    for name in ("all", "status", "domain", "account", "cert", "volume"):
+    for name in ("all", "status", "domain", "account", "cert", "volume", "kick"):
         assert re.search(rf"\b{name}\b", shown.output), name
     assert RUN.invoke(main, ["nothing"]).exit_code == 2
     assert RUN.invoke(main, ["--version"]).output.startswith("restante ")
