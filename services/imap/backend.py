@@ -56,7 +56,9 @@ class Backend:
         self._complete.add(account.address)
 
     def give_back(self, mailbox: Mailbox) -> None:
-        """Release a mailbox in the pool: that may close others, which writes to the disk."""
+        """Release a mailbox, in the pool where others are closed for it, which may write."""
+        if mailbox.try_release():
+            return
         task = asyncio.get_running_loop().create_task(self.pool.run(mailbox.release))
         self._releases.add(task)
         task.add_done_callback(self._releases.discard)

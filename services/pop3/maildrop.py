@@ -170,6 +170,10 @@ class Maildrop:
         return removed
 
     def close(self) -> None:
-        """Let the folder go."""
+        """BLOCKING at most shortly. Let the folder go."""
         self._fetched.clear()
         self._mailbox.release()
+
+    def try_close(self) -> bool:
+        """As `close`, where that takes no waiting; False: nothing was done."""
+        return self._mailbox.try_release()

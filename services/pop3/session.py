@@ -186,7 +186,8 @@ class Session:
         except MailError as fault:
             _log.warning("seen marks not written", user=self._name, reason=fault.text)
         finally:
-            maildrop.close()
+            if not maildrop.try_close():
+                await self.backend.blocking(maildrop.close)
             counts = self.counts
             _log.info(
                 "logout",

@@ -98,7 +98,9 @@ class ServiceProcess:
         """Wait until a spawned service accepts connections. Raises StartError."""
         assert self._ready is not None
         assert self.process is not None
-        readable, _, _ = select.select([self._ready], [], [], timeout)
+        poll = select.poll()  # select() knows no descriptor above 1023
+        poll.register(self._ready, select.POLLIN)
+        readable = poll.poll(timeout * 1000)
         if readable and self._ready.recv(64).startswith(b"ready"):
             return self
         if not readable:

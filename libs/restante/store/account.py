@@ -469,6 +469,25 @@ class AccountStore:
         key = (self.maildir, name, status.st_dev, status.st_ino)
         return self.store.mailboxes.acquire(key, lambda: Mailbox.open(self, name))
 
+    def open_unmoved(self, name: FolderName) -> Mailbox | None:
+        """Return a folder's shared state if the process has it and nothing has moved since.
+
+        Never blocks: None means that only `open_mailbox` and `refresh` can tell. For the event
+        loop's thread; given back by `release`.
+        """
+        if self._below_root is None:
+            return None
+        place = self._below_root if name == INBOX else self._below_root + _directory(name)
+        folder = self.store.cached_files.open_directory(place)
+        if folder < 0:
+            return None
+        try:
+            status = os.fstat(folder)
+            key = (self.maildir, name, status.st_dev, status.st_ino)
+            return self.store.mailboxes.acquire_if(key, lambda found: found.is_unmoved(folder))
+        finally:
+            os.close(folder)
+
     def _forget(self) -> None:
         """Folders were renamed or deleted: what is open of this account leads elsewhere now."""
         self.handles.forget(self.maildir)

@@ -42,6 +42,8 @@ from restante.store.index import Index
 from restante.store.journal import NAME
 from restante.store.layout import open_folder
 from restante.store.lines import to_wire
+from restante.store.nowait import directory_mtime as cached_mtime
+from restante.store.nowait import head_and_size
 from restante.store.reconcile import reconcile
 from restante.store.records import HEADER_BYTES, Header, Kind, decode_mark, pack_number
 from restante.store.scan import directory_mtime, settling_is_due
@@ -105,6 +107,10 @@ class Mailbox:
     def release(self) -> None:
         """Give back what `AccountStore.open_mailbox` returned. BLOCKING at most shortly."""
         self.owner.mailbox_released(self)
+
+    def try_release(self) -> bool:
+        """As `release`, where that takes no waiting; False: nothing was done. Never blocks."""
+        return self.owner.store.mailboxes.try_release(self)
 
     def close(self) -> None:
         """Give up the memory; nobody uses the mailbox any more. BLOCKING."""
@@ -475,11 +481,23 @@ class Mailbox:
         columns = index.columns
         return index.uidvalidity, columns.change, len(columns.uids), index.keywords
 
+    def is_unmoved(self, folder: int) -> bool:
+        """Tell, where that takes no waiting, that `refresh` would find nothing; else False.
+
+        `folder` is its directory, open. For the event loop's thread, on local file systems.
+        """
+        if not self._mutex.acquire(blocking=False):
+            return False  # somebody is at work
+        try:
+            found = head_and_size(folder, NAME.encode(), HEADER_BYTES)
+            return found is not None and self._is_as_known(
+                *found, lambda name: cached_mtime(folder, name.encode())
+            )
+        finally:
+            self._mutex.release()
+
     def _unmoved(self) -> bool:
         """Tell, without a lock, that journal and directories are as we know them."""
-        index = self.index
-        if index is None or self.unsaved or self._claimed > index.recent:
-            return False
         folder = self.open_folder()
         try:
             fd = os.open(NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
@@ -488,28 +506,28 @@ class Mailbox:
                 size = os.fstat(fd).st_size
             finally:
                 os.close(fd)
-            # Not the inode: its number may have been given to another file.
-            header = Header.decode(head)
-            if header is None or header.file_id != self.file_id or decode_mark(head):
-                return False
-            if size != self.tail:
-                return False
-            if not index.new_settled:
-                return False
-            if directory_mtime(folder, "new") != index.new_mtime:
-                return False
-            cur_mtime = directory_mtime(folder, "cur")
-            if cur_mtime != index.cur_mtime:
-                return False
-            return index.cur_settled or not settling_is_due(
-                cur_mtime, time.time_ns(), len(index.columns)
-            )
+            return self._is_as_known(head, size, lambda name: directory_mtime(folder, name))
         except OSError as error:
             if error.errno in GONE:  # the turn will tell why
                 return False
             raise as_mail_error(error) from error
         finally:
             os.close(folder)
+
+    def _is_as_known(self, head: bytes, size: int, mtime: Callable[[str], int]) -> bool:
+        index = self.index
+        if index is None or self.unsaved or self._claimed > index.recent:
+            return False
+        # Not the inode: its number may have been given to another file.
+        header = Header.decode(head)
+        if header is None or header.file_id != self.file_id or decode_mark(head):
+            return False
+        if size != self.tail or not index.new_settled or mtime("new") != index.new_mtime:
+            return False
+        cur_mtime = mtime("cur")
+        return cur_mtime == index.cur_mtime and (
+            index.cur_settled or not settling_is_due(cur_mtime, time.time_ns(), len(index.columns))
+        )
 
 
 def _open_file(folder: int, path: bytes) -> int:

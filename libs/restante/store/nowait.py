@@ -31,12 +31,10 @@ class _How(ctypes.Structure):
     )
 
 
-_HOW: Final = _How(
-    os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
-    0,
-    _RESOLVE_CACHED | _RESOLVE_NO_SYMLINKS | _RESOLVE_BENEATH,
-)
-_HOW_REF: Final = ctypes.byref(_HOW)
+_RESOLVE: Final = _RESOLVE_CACHED | _RESOLVE_NO_SYMLINKS | _RESOLVE_BENEATH
+_FILE: Final = _How(os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0, _RESOLVE)
+_DIRECTORY: Final = _How(os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0, _RESOLVE)
+_SIZE: Final = ctypes.sizeof(_How)
 # PyDLL keeps the interpreter's lock: the call cannot wait, and giving the lock away could.
 _syscall: Final = ctypes.PyDLL(None).syscall
 _syscall.argtypes = (
@@ -47,6 +45,42 @@ _syscall.argtypes = (
     ctypes.c_size_t,
 )
 _syscall.restype = ctypes.c_long
+
+
+def open_file(directory: int, path: bytes) -> int:
+    """Open a file for reading below an open directory; -1 where that is not cached."""
+    return int(_syscall(_OPENAT2, directory, path, ctypes.byref(_FILE), _SIZE))
+
+
+def open_directory(directory: int, path: bytes) -> int:
+    """Open a directory (O_PATH) below an open one; -1 where that is not cached."""
+    return int(_syscall(_OPENAT2, directory, path, ctypes.byref(_DIRECTORY), _SIZE))
+
+
+def directory_mtime(directory: int, name: bytes) -> int:
+    """Return the mtime of a directory below an open one, in ns; -1 where that is not cached."""
+    fd = open_directory(directory, name)
+    if fd < 0:
+        return -1
+    try:
+        return os.fstat(fd).st_mtime_ns
+    finally:
+        os.close(fd)
+
+
+def head_and_size(directory: int, name: bytes, length: int) -> tuple[bytes, int] | None:
+    """Return the first `length` bytes of a file, and its size; None where they are not cached."""
+    fd = open_file(directory, name)
+    if fd < 0:
+        return None
+    head = bytearray(length)
+    try:
+        count = os.preadv(fd, (head,), 0, os.RWF_NOWAIT)
+        return bytes(head[:count]), os.fstat(fd).st_size
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
 
 
 class CachedReader:
@@ -66,7 +100,7 @@ class CachedReader:
         """Return the content of a file, by its path below the root; None: ask the disk."""
         if self._root < 0:
             return None
-        fd = _syscall(_OPENAT2, self._root, path, _HOW_REF, ctypes.sizeof(_How))
+        fd = open_file(self._root, path)
         if fd < 0:
             return None
         try:
@@ -80,11 +114,17 @@ class CachedReader:
             os.close(fd)
         return bytes(self._views[0][:count]) if count else None
 
+    def open_directory(self, path: bytes) -> int:
+        """Open a directory (O_PATH) by its path below the root; -1: ask the disk."""
+        return open_directory(self._root, path) if self._root >= 0 else -1
+
     def close(self) -> None:
         """Read nothing more."""
         if self._root >= 0:
             fd, self._root = self._root, -1
             os.close(fd)
+
+    __del__ = close
 
 
 def is_local(path: Path) -> bool:

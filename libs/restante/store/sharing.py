@@ -78,22 +78,52 @@ class SharedMailboxes(Generic[M]):
                     del self._by_key[key]
             raise
 
+    def acquire_if(self, key: Hashable, fits: Callable[[M], bool]) -> M | None:
+        """Return the mailbox of this key if it is open and `fits`; None otherwise. Never blocks.
+
+        `fits` runs while nobody can take or give back a mailbox: it must be quick.
+        """
+        with self._guard:
+            shared = self._by_key.get(key)
+            if shared is None or shared.mailbox is None or not fits(shared.mailbox):
+                return None
+            shared.users += 1
+            self._take_idle(key)
+            return shared.mailbox
+
     def release(self, mailbox: M) -> None:
         """A user is done with it. BLOCKING where others are closed for it."""
+        for other in self._release(mailbox):
+            other.close()
+
+    def try_release(self, mailbox: M) -> bool:
+        """As `release`, if nothing must be closed for it; False: nothing was done. Never blocks."""
         with self._guard:
             shared = self._by_mailbox[id(mailbox)]
-            shared.users -= 1
-            if shared.users:
-                return
-            if self._by_key.get(shared.key) is shared:
-                self._idle[shared.key] = mailbox, len(mailbox)
-                self._idle_messages += self._idle[shared.key][1]
-                surplus = self._surplus()
-            else:  # forgotten meanwhile
-                del self._by_mailbox[id(mailbox)]
-                surplus = [mailbox]
-        for other in surplus:
-            other.close()
+            if shared.users == 1:
+                messages = self._idle_messages + len(mailbox)
+                full = len(self._idle) >= self._max_idle or messages > self._max_messages
+                if full or self._by_key.get(shared.key) is not shared:
+                    return False
+            self._count_down(shared, mailbox)
+            return True
+
+    def _release(self, mailbox: M) -> list[M]:
+        """Return what must be closed now."""
+        with self._guard:
+            shared = self._by_mailbox[id(mailbox)]
+            if shared.users > 1 or self._by_key.get(shared.key) is shared:
+                self._count_down(shared, mailbox)
+                return self._surplus()
+            del self._by_mailbox[id(mailbox)]  # forgotten meanwhile
+            return [mailbox]
+
+    def _count_down(self, shared: _Shared[M], mailbox: M) -> None:
+        """One user less; the last one leaves it idle. The caller holds the lock."""
+        shared.users -= 1
+        if not shared.users:
+            self._idle[shared.key] = mailbox, len(mailbox)
+            self._idle_messages += self._idle[shared.key][1]
 
     def forget(self, known: Callable[[Hashable], bool]) -> None:
         """Let nobody else get the mailboxes whose key is `known`; their users keep them."""

@@ -1,7 +1,7 @@
 """SELECT, EXAMINE (RFC 3501 section 6.3.1, RFC 7162), CHECK, CLOSE, UNSELECT (RFC 3691).
 
-Opening, refreshing and numbering are one trip to the pool; everything told comes from columns,
-and no message is read.
+Opening, refreshing and numbering are one trip to the pool, none for a folder that the process
+holds and that has not moved; everything told comes from columns, and no message is read.
 """
 
 import asyncio
@@ -25,7 +25,9 @@ async def select(session: Session, command: Select) -> Reply:
         # RFC 7162 section 3.2.11
         session.send(response.ok(None, "Previous mailbox closed.", "CLOSED"))
     name = session.folder(command.mailbox)
-    mailbox = await session.blocking(_open, session.mail, name)
+    mailbox = session.mail.open_unmoved(name)
+    if mailbox is None:
+        mailbox = await session.blocking(_open, session.mail, name)
     now = asyncio.get_running_loop().time()
     selected = Selected(mailbox, readonly=command.examine, now=now)
     session.select(selected)

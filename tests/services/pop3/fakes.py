@@ -60,8 +60,15 @@ class FakeMailbox:
         assert (mode, flags) == (StoreMode.ADD, Flag.SEEN)
         self.seen += uids
 
+    def read_cached(self, uid: int) -> bytes | None:
+        return None
+
     def release(self) -> None:
         self.users -= 1
+
+    def try_release(self) -> bool:
+        self.release()
+        return True
 
 
 class FakeBackend:
@@ -170,6 +177,8 @@ class Client:
         """Lines up to the terminator, as they came."""
         lines = []
         while (line := await self.line()) != b".":
+            # An empty line of a message is fine, the end of the stream is not.
+            assert line or not self.reader.at_eof(), "cut in the middle of a reply"
             lines.append(line)
         return lines
 
