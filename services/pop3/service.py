@@ -88,7 +88,10 @@ class Pop3Service:
         return self._times.early(account.address)
 
     async def open(self, account: Account) -> Maildrop:
-        """Open the INBOX and take the snapshot, in one hop. Raises MailError."""
+        """Open the INBOX and take the snapshot, in one hop or none. Raises MailError."""
+        mailbox = self._store.open_account(account).open_unmoved(INBOX)
+        if mailbox is not None:
+            return Maildrop(mailbox)
         return await self._pool.run(self._open, account)
 
     async def blocking(self, call: Callable[[], T]) -> T:
