@@ -164,7 +164,7 @@ def test_mutt_reads_and_moves(server: Server, tmp_path: Path) -> None:
     settings.write_text(
         f'set imap_user="{JOE}" imap_pass="{PASSWORD}" ssl_starttls=no ssl_force_tls=no\n'
         "set confirmappend=no confirmcreate=no delete=yes quit=yes move=no wait_key=no\n"
-        "set header_cache=\"\" record=\"\" resolve=no timeout=1 mail_check=0\n"
+        'set header_cache="" record="" resolve=no timeout=1 mail_check=0\n'
         f"set folder={tmp_path}\n"
         f"set spoolfile=imap://{host}:{port}/INBOX\n"
     )
