@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection
 
@@ -29,6 +29,9 @@ from services.auth.backends.base import Backend, Record
 from services.auth.backends.sql import SqlBackend
 from services.auth.backends.userdb import UserdbBackend
 from services.auth.hub import Hub
+
+if TYPE_CHECKING:
+    import psycopg
 
 log = get_logger(__name__)
 
@@ -106,15 +109,23 @@ class SqlChanges:
             async with connection:
                 await connection.execute(f"LISTEN {journal.CHANNEL}")
                 while True:
-                    await self._look()
-                    self._hub.found(self)
+                    await self._prove(connection)
                     async for _ in connection.notifies(timeout=BEAT, stop_after=1):
                         pass
-                    async with asyncio.timeout(DEAD):
-                        await connection.execute("SELECT 1")
                     await self._prune()
         except psycopg.Error as error:
             raise OSError(str(error).strip()) from error
+
+    async def _prove(self, connection: "psycopg.AsyncConnection[Any]") -> None:
+        """Look, and see that notifications can come. The hub hears in time if that hangs."""
+        watchdog = asyncio.get_running_loop().call_later(DEAD, self._hub.lost, self)
+        try:
+            async with asyncio.timeout(DEAD):
+                await connection.execute("SELECT 1")
+            await self._look()
+        finally:
+            watchdog.cancel()
+        self._hub.found(self)
 
     async def _look(self) -> None:
         """Publish what is new in the journal. Raises MailError(TEMPORARY)."""

@@ -71,6 +71,12 @@ class Postgres:
             self._process.wait(20)
             self._process = None
 
+    def children(self) -> list[int]:
+        """Return the processes that serve connections, and the helpers."""
+        assert self._process is not None
+        pid = self._process.pid
+        return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def _run(self, program: str, *words: str) -> None:
         subprocess.run(
             [self._programs / program, *words],

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -157,3 +159,21 @@ async def test_a_lost_listener_is_a_break_and_misses_nothing(replicas: list[Auth
         async with watching(target(replicas[0]), watcher.position) as again:
             told += await again.synced()
         assert told == [Revocation(FRED, Reason.KICKED)]
+
+
+async def test_a_server_that_hangs_is_a_break(
+    postgres: Postgres, replicas: list[AuthServer]
+) -> None:
+    """Its connections stay open and silent, as those to a host that fell off the network."""
+    async with both(replicas) as watchers:
+        stopped = postgres.children()
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            for watcher in watchers:
+                assert await watcher.ended()
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+    async with both(replicas):
+        pass
