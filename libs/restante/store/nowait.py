@@ -86,19 +86,18 @@ def head_and_size(directory: int, name: bytes, length: int) -> tuple[bytes, int]
 class CachedReader:
     """Reads files below one directory. For one thread; buffers are reused."""
 
-    __slots__ = ("_buffer", "_root", "_views")
+    __slots__ = ("_buffer", "_path", "_root", "_views")
 
     def __init__(self, root: Path) -> None:
-        """`root`: the mail volume. BLOCKING. Where it is not local, `read` always gives None."""
+        """`root`: the mail volume, opened when first asked for."""
+        self._path: Path | None = root
         self._root = -1
         self._buffer = bytearray(LIMIT + 1)
         self._views = (memoryview(self._buffer),)
-        if is_local(root):
-            self._root = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def read(self, path: bytes) -> bytes | None:
         """Return the content of a file, by its path below the root; None: ask the disk."""
-        if self._root < 0:
+        if self._root < 0 and not self._open_root():
             return None
         fd = open_file(self._root, path)
         if fd < 0:
@@ -116,10 +115,20 @@ class CachedReader:
 
     def open_directory(self, path: bytes) -> int:
         """Open a directory (O_PATH) by its path below the root; -1: ask the disk."""
-        return open_directory(self._root, path) if self._root >= 0 else -1
+        if self._root < 0 and not self._open_root():
+            return -1
+        return open_directory(self._root, path)
+
+    def _open_root(self) -> bool:
+        """Once: a volume elsewhere, or one that is not there yet, is left to the pool for good."""
+        path, self._path = self._path, None
+        if path is not None and is_local(path):
+            self._root = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        return self._root >= 0
 
     def close(self) -> None:
         """Read nothing more."""
+        self._path = None
         if self._root >= 0:
             fd, self._root = self._root, -1
             os.close(fd)

@@ -18,8 +18,8 @@ PROGRAM = "tests.faults.nfs.host_program"
 
 def run(folder: Path, what: str, rounds: int) -> list[dict[str, Any]]:
     hosts = guest.run_hosts(folder, PROGRAM, [what, str(rounds)], seconds=300)
-    for host in hosts:
-        assert host.status == 0, host.output
+    outputs = "\n".join(host.output for host in hosts)
+    assert [host.status for host in hosts] == [0, 0], outputs
     return [json.loads(host.output.strip().split("\n")[-1]) for host in hosts]
 
 

@@ -83,7 +83,9 @@ def at_terminal(code: str, answer: Callable[[bytes], bytes | None]) -> tuple[str
     os.close(theirs)
     shown = b""
     asked = b""  # since the last answer: a prompt may come in pieces
-    while select.select([ours], [], [], 30)[0]:
+    poll = select.poll()  # select() knows no descriptor above 1023
+    poll.register(ours, select.POLLIN)
+    while poll.poll(30_000):
         try:
             data = os.read(ours, 1000)
         except OSError:  # the terminal closes when the last process has gone
