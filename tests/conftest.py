@@ -1,8 +1,13 @@
 """What every test shares: the list of what was left out, with its reason, at the end of a run."""
 
+import resource
 from collections import defaultdict
 
 import pytest
+
+# Many services and clients live in one test process; 1,024 open files are too few for them.
+_, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (_most, _most))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -61,6 +61,7 @@ class FolderHandle:
 
     __slots__ = (
         "born",
+        "closed",
         "cur",
         "dropped",
         "folder",
@@ -81,6 +82,7 @@ class FolderHandle:
             for fd in opened:
                 os.close(fd)
             raise
+        self.closed = False
         self.folder, self.tmp, self.new, self.cur = opened
         self.sync_new = SharedSync(self.new)
         self.sync_cur = SharedSync(self.cur)
@@ -91,8 +93,13 @@ class FolderHandle:
 
     def close(self) -> None:
         """Close the descriptors; only the cache calls this."""
+        self.closed = True
         for fd in (self.folder, self.tmp, self.new, self.cur):
             os.close(fd)
+
+    def __del__(self) -> None:
+        if not getattr(self, "closed", True):
+            self.close()
 
 
 class HandleCache:

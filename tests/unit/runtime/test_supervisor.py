@@ -179,6 +179,8 @@ asyncio.run(main())
     if handle >= 0:
         import select
 
-        readable, _, _ = select.select([handle], [], [], 20)
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        readable = poll.poll(20_000)
         os.close(handle)
         assert readable, "the child has not ended"
