@@ -124,7 +124,7 @@ class CommonSettings(BaseSettings):
         default=None, description="Key of the client certificate."
     )
     verdict_seconds: float = Field(
-        default=30.0,
+        default=300.0,
         ge=0,
         le=3600,
         description="Time that a service answers a right password without asking auth; 0 is off.",
