@@ -3,7 +3,8 @@
 import asyncio
 from typing import Final
 
-from restante.rpc.client import AuthClient, ClientTls
+from restante.rpc.channel import client_tls
+from restante.rpc.client import AuthClient
 from restante.runtime.http import HttpServer
 from restante.runtime.listener import Listener, listen
 from restante.runtime.metrics import Counter, Gauge
@@ -42,7 +43,12 @@ class DeliveryService:
         pool = StorePool()
         hints = make_hints(settings.hints, settings.mail_root)
         self._store = MailStore(settings.mail_root, hints=hints, pool=pool)
-        self._auth = AuthClient(settings.auth_target, tls=_client_tls(settings))
+        self._auth = AuthClient(
+            settings.auth_target,
+            tls=client_tls(
+                settings.auth_client_ca, settings.auth_client_certificate, settings.auth_client_key
+            ),
+        )
         recipients = Recipients(
             self._auth.lookup,
             cache_seconds=settings.lookup_cache,
@@ -99,11 +105,3 @@ class DeliveryService:
             _CONNECTIONS.set(len(self._listener.connections))
             _ACCEPTED.inc(self._listener.accepted - self._counted)
             self._counted = self._listener.accepted
-
-
-def _client_tls(settings: DeliverySettings) -> ClientTls | None:
-    if settings.auth_client_ca is None:
-        return None
-    return ClientTls(
-        settings.auth_client_ca, settings.auth_client_certificate, settings.auth_client_key
-    )

@@ -3,7 +3,8 @@
 import asyncio
 from typing import Final
 
-from restante.rpc.client import AuthClient, ClientTls, Revocation
+from restante.rpc.channel import client_tls
+from restante.rpc.client import AuthClient, Revocation
 from restante.runtime.listener import Listener, listen
 from restante.runtime.metrics import Counter, Gauge
 from restante.runtime.worker import WorkerContext
@@ -47,7 +48,11 @@ class ImapService:
         if auth is None:
             auth = self._client = AuthClient(
                 settings.auth_target,
-                tls=_client_tls(settings),
+                tls=client_tls(
+                    settings.auth_client_ca,
+                    settings.auth_client_certificate,
+                    settings.auth_client_key,
+                ),
                 verdict_seconds=settings.verdict_seconds,
             )
             self._client.watch(self._revoked)
@@ -88,11 +93,3 @@ class ImapService:
         accepted = sum(listener.accepted for listener in self.listeners)
         _ACCEPTED.inc(accepted - self._counted)
         self._counted = accepted
-
-
-def _client_tls(settings: ImapSettings) -> ClientTls | None:
-    if settings.auth_client_ca is None:
-        return None
-    return ClientTls(
-        settings.auth_client_ca, settings.auth_client_certificate, settings.auth_client_key
-    )

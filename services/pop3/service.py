@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from restante.model import INBOX, Account
-from restante.rpc.client import AuthClient, ClientTls, Revocation
+from restante.rpc.channel import client_tls
+from restante.rpc.client import AuthClient, Revocation
 from restante.runtime.connection import Peer
 from restante.runtime.listener import Listener, listen
 from restante.runtime.metrics import Counter, Gauge
@@ -44,7 +45,9 @@ class Pop3Service:
         self._store = MailStore(settings.mail_root, hints=hints, pool=self._pool)
         self._auth = AuthClient(
             settings.auth_target,
-            tls=_client_tls(settings),
+            tls=client_tls(
+                settings.auth_client_ca, settings.auth_client_certificate, settings.auth_client_key
+            ),
             verdict_seconds=settings.verdict_seconds,
         )
         self._auth.watch(self._revoked)
@@ -119,11 +122,3 @@ class Pop3Service:
         accepted = sum(listener.accepted for listener in self.listeners)
         _ACCEPTED.inc(accepted - self._counted)
         self._counted = accepted
-
-
-def _client_tls(settings: Pop3Settings) -> ClientTls | None:
-    if settings.auth_client_ca is None:
-        return None
-    return ClientTls(
-        settings.auth_client_ca, settings.auth_client_certificate, settings.auth_client_key
-    )

@@ -43,3 +43,8 @@ class ClientTls:
         if not self.server_name:
             return ()
         return (("grpc.ssl_target_name_override", self.server_name),)
+
+
+def client_tls(ca: Path | None, certificate: Path | None, key: Path | None) -> ClientTls | None:
+    """Return the TLS of calls to auth by the settings' paths; None without a CA: no TLS."""
+    return None if ca is None else ClientTls(ca, certificate, key)
