@@ -57,7 +57,7 @@ def check(wire: bytes) -> None:
     text_contains(wire, root, "no such text")
     decode_words(wire)
     parse_date(wire)
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 5  # quadratic work would take minutes
 
 
 def main() -> int:

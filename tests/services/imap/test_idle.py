@@ -50,7 +50,7 @@ def test_a_push_takes_milliseconds(server: Server) -> None:
         began = time.monotonic()
         server.deliver(PLAIN)
         wire.line()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
 
 
 def test_flags_and_expunge_of_another_session_are_pushed(server: Server) -> None:

@@ -43,7 +43,7 @@ def test_pattern_that_would_take_for_ever(server: Server) -> None:
         wire.ok("CREATE INBOX." + "a" * 200)
         began = time.monotonic()
         wire.ok('LIST "" "' + "*a" * 300 + "%%%b" + '"')
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
 
 
 def test_extended_list(server: Server) -> None:

@@ -195,7 +195,7 @@ def test_floods_cost_linear_time(name: str) -> None:
     start = time.process_time()
     root = parse(FLOODS[name])
     # The bound of the requirement; typical is a tenth of it.
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 5  # quadratic work would take minutes
     assert sum(1 for _ in nodes(root)) <= Limits().parts
     check_offsets(root, 0, len(FLOODS[name]))
 

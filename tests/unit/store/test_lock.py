@@ -126,7 +126,7 @@ def test_timeout_while_another_thread_holds_it(path: Path, kind: str) -> None:
         thread.start()
         thread.join()
     assert result == [ErrorKind.TEMPORARY]
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     for each in (fd, other):
         os.close(each)
 

@@ -59,7 +59,7 @@ def test_no_pattern_is_expensive() -> None:
     name = b"a" * 1000
     began = time.process_time()
     assert not ListPattern(pattern, b".").matches(name)
-    assert time.process_time() - began < 0.5
+    assert time.process_time() - began < 5  # backtracking would never end
 
 
 def test_an_endless_pattern_matches_nothing() -> None:
