@@ -20,6 +20,7 @@ from restante.runtime.listener import Listener, listen
 from restante.runtime.log import get_logger
 from restante.runtime.settings import ListenAddress
 from services.auth.authenticator import Authenticator
+from services.auth.mechanisms.base import Attempt
 
 log = get_logger(__name__)
 
@@ -165,10 +166,8 @@ class AuthdaemonConnection(Connection):
             self.write(FAIL)  # CRAM needs what a hash cannot give
             return
         service, _, user, password = request.fields[:4]
-        account = await self._auth.authenticate(
-            _text(user), password, service=_text(service), peer=self._peer(request)
-        )
-        self._answer(account, "")
+        attempt = Attempt(_text(user), password, _text(service), self._peer(request))
+        self._answer((await self._auth.authenticate(attempt)).account, "")
 
     async def passwd(self, request: Request) -> None:
         """Change a password: "service, user, old, new"."""
@@ -179,9 +178,8 @@ class AuthdaemonConnection(Connection):
             self.write(FAIL)
             return
         try:
-            await self._auth.change_password(
-                _text(user), old, new, service=_text(service), peer=self._peer(request)
-            )
+            attempt = Attempt(_text(user), old, _text(service), self._peer(request))
+            await self._auth.change_password(attempt, new)
         except MailError as error:
             log.info("password not changed", user=_text(user), reason=error.kind.value)
             self.write(FAIL)

@@ -1,25 +1,40 @@
-"""One login from end to end, for gRPC and for the authdaemon socket alike.
+"""One login from end to end, for gRPC and for the authdaemond socket alike.
 
-Order: read the name, wait for the throttle, read the account, check the password, judge
+Order: read the name, wait for the throttle, let the mechanism judge (account, secret), judge
 `disabled`. Whether a user exists shows in nothing: same error, same text, same hash work, and a
 failure is never answered before `failure_floor` seconds, which covers what the check of a
 slower stored hash adds.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from restante.model import Account, ErrorKind, MailError
-from services.auth.backends.base import Backend, Record
+from services.auth.backends.base import PasswordChange
 from services.auth.backends.chain import Chain
+from services.auth.mechanisms.base import Attempt, Match, Mechanism
+from services.auth.mechanisms.password import PasswordMechanism
 from services.auth.names import Login, NameRules
-from services.auth.passwords import schemes
 from services.auth.passwords.verifier import Verifier
 from services.auth.throttle import Throttle
 
 
-async def _nothing() -> None:
+async def _nothing(_: str) -> None:
     """Nobody wants to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Who came in, and how."""
+
+    match: Match
+    actor: str = ""  # the master user who came in as somebody else
+
+    @property
+    def account(self) -> Account:
+        """The account that was opened."""
+        return self.match.record.account
 
 
 class Authenticator:
@@ -33,35 +48,48 @@ class Authenticator:
         throttle: Throttle,
         *,
         failure_floor: float = 0.25,
-        changed: Callable[[], Awaitable[None]] = _nothing,
+        password_changed: Callable[[str], Awaitable[None]] = _nothing,
     ) -> None:
         """`failure_floor` in seconds; 0 answers failures as soon as they are known.
 
-        `changed` is awaited after a password was changed, before that is answered.
+        `password_changed` is awaited with the address after a password was changed, before that
+        is answered.
         """
         self.chain, self.rules, self.verifier, self.throttle = chain, rules, verifier, throttle
         self._floor = failure_floor
-        self._changed = changed
+        self._password_changed = password_changed
+        password = PasswordMechanism(chain, verifier)
+        self._mechanisms: Mapping[str, Mechanism] = {"plain": password, "login": password}
 
-    async def authenticate(
-        self, user: str, password: bytes, *, service: str, peer: str = ""
-    ) -> Account:
-        """Check a password. Raises MailError(AUTH_FAILED | DISABLED | TEMPORARY)."""
-        return (await self._admit(user, password, service, peer))[2].account
+    async def authenticate(self, attempt: Attempt) -> Admission:
+        """Judge an attempt. Raises MailError(AUTH_FAILED | DISABLED | TEMPORARY)."""
+        started = asyncio.get_running_loop().time()
+        mechanism = self._mechanisms.get(attempt.mechanism)
+        if mechanism is None:
+            raise MailError(ErrorKind.AUTH_FAILED, "the mechanism is not offered")
+        login = self.login(attempt.user)
+        key = login.address if login else attempt.user[:320]
+        async with self.throttle.attempt(key, attempt.peer) as turn:
+            match = await mechanism.match(attempt, login)
+            turn.ok = match is not None
+        if match is None:
+            await self._wait_until(started + self._floor)
+            raise MailError(ErrorKind.AUTH_FAILED, "authentication failed")
+        if match.record.account.disabled:
+            raise MailError(ErrorKind.DISABLED, "account is disabled")
+        return Admission(match)
 
-    async def change_password(
-        self, user: str, old: bytes, new: bytes, *, service: str, peer: str = ""
-    ) -> None:
+    async def change_password(self, attempt: Attempt, new: bytes) -> None:
         """Set the password of whoever knows the old one, in the module where it fitted.
 
         Raises MailError as `authenticate`, BAD_REQUEST for an impossible password, CANNOT where
         the module cannot change passwords.
         """
-        login, module, _ = await self._admit(user, old, service, peer)
-        stored = await self.verifier.hash(new)
-        if not await module.set_password(login, stored):
+        match = (await self.authenticate(attempt)).match
+        change = PasswordChange(new, await self.verifier.hash(new), attempt.secret)
+        if not await match.module.set_password(match.login, change):
             raise MailError(ErrorKind.CANNOT, "this password cannot be changed here")
-        await self._changed()
+        await self._password_changed(match.record.account.address)
 
     async def lookup(self, address: str) -> Account:
         """Find an account. Raises MailError(NO_SUCH_USER | TEMPORARY)."""
@@ -77,41 +105,6 @@ class Authenticator:
             return self.rules.parse(text)
         except MailError:
             return None
-
-    async def _admit(
-        self, user: str, password: bytes, service: str, peer: str
-    ) -> tuple[Login, Backend, Record]:
-        """Return who came in, and by which module."""
-        started = asyncio.get_running_loop().time()
-        login = self.login(user)
-        key = login.address if login else user[:320]
-        async with self.throttle.attempt(key, peer) as attempt:
-            found, tried = await self._match(login, password, service)
-            attempt.ok = found is not None
-            if found is None:
-                await self.verifier.spend(tried)
-        if login is None or found is None:
-            await self._wait_until(started + self._floor)
-            raise MailError(ErrorKind.AUTH_FAILED, "authentication failed")
-        if found[1].account.disabled:
-            raise MailError(ErrorKind.DISABLED, "account is disabled")
-        return login, *found
-
-    async def _match(
-        self, login: Login | None, password: bytes, service: str
-    ) -> tuple[tuple[Backend, Record] | None, set[str]]:
-        """Return the first record whose password fits, and the schemes that were checked."""
-        tried: set[str] = set()
-        if login is None:
-            return None, tried
-        usable = 0 < len(password) <= schemes.MAX_PASSWORD and b"\0" not in password
-        async for module, record in self.chain.candidates(login):
-            stored = record.password_for(service)
-            if stored and usable:
-                if await self.verifier.verify(stored, password):
-                    return (module, record), tried
-                tried.add(schemes.scheme_of(stored))
-        return None, tried
 
     async def _wait_until(self, moment: float) -> None:
         left = moment - asyncio.get_running_loop().time()

@@ -1,9 +1,9 @@
 """The sources of revocations: who notices that an account changed, and how soon.
 
-SqlChanges    reads the journal that every change of the SQL module is written to: at once after
-              our own changes, on a notification of PostgreSQL, within POLL seconds on SQLite. A
-              change that somebody made to an SQLite file by hand is noticed too, though not
-              whose: then all verdicts are void, and no session ends.
+JournalChanges reads the journal that every change of ours is written to: at once after our own
+              changes, on a notification of PostgreSQL, within POLL seconds on SQLite. A change
+              that somebody made to an SQLite file by hand is noticed too, though not whose: then
+              all verdicts are void, and no session ends.
 UserdbChanges compares userdb with what it was, every POLL seconds, and tells whose line changed;
               a line that is gone must be gone twice. What changes while auth is down ends no
               session.
@@ -24,10 +24,10 @@ from sqlalchemy import Connection
 from restante.model import MailError
 from restante.rpc.revocation import Reason, Revocation
 from restante.runtime.log import get_logger
-from services.auth.backends import journal
 from services.auth.backends.base import Backend, Record
-from services.auth.backends.sql import SqlBackend
 from services.auth.backends.userdb import UserdbBackend
+from services.auth.database import journal
+from services.auth.database.engine import Database
 from services.auth.hub import Hub
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ _PRUNE: Final = 86400.0  # seconds
 _UNKNOWN: Final = Revocation("", Reason.CHANGED)
 
 
-class SqlChanges:
+class JournalChanges:
     """Follows the journal of one database."""
 
-    def __init__(self, backend: SqlBackend, hub: Hub) -> None:
-        self._backend, self._database, self._hub = backend, backend.database, hub
+    def __init__(self, database: Database, hub: Hub) -> None:
+        self._database, self._hub = database, hub
         self._position: int | None = None  # of the last entry published
         self._version: int | None = None  # SQLite's, when the journal was read last
         self._lock = asyncio.Lock()
@@ -90,7 +90,7 @@ class SqlChanges:
 
     async def _poll(self) -> None:
         while True:
-            version = self._backend.data_version()
+            version = self._database.data_version()
             if version is None or version != self._version or not self._hub.sees(self):
                 await self._look()
                 self._hub.found(self)
@@ -131,7 +131,7 @@ class SqlChanges:
         """Publish what is new in the journal. Raises MailError(TEMPORARY)."""
         async with self._lock:
             # Before the rows: a change between the two is looked at again.
-            version = self._backend.data_version()
+            version = self._database.data_version()
             if self._position is None:
                 self._position = self._hub.position = await self._database.run(journal.last)
             elif not await self._publish(self._position):
@@ -233,10 +233,10 @@ def compare(
 class Changes:
     """The sources of all modules as one."""
 
-    def __init__(self, modules: Sequence[Backend], hub: Hub) -> None:
-        self._sql = [SqlChanges(m, hub) for m in modules if isinstance(m, SqlBackend)]
+    def __init__(self, database: Database, modules: Sequence[Backend], hub: Hub) -> None:
+        self._journal = JournalChanges(database, hub)
         userdb = [UserdbChanges(m, hub) for m in modules if isinstance(m, UserdbBackend)]
-        self._sources: list[SqlChanges | UserdbChanges] = [*self._sql, *userdb]
+        self._sources: list[JournalChanges | UserdbChanges] = [self._journal, *userdb]
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -246,12 +246,11 @@ class Changes:
 
     async def catch_up(self) -> None:
         """Publish what our own changes wrote to the journal."""
-        for source in self._sql:
-            await source.catch_up()
+        await self._journal.catch_up()
 
     async def replay(self, position: int) -> Sequence[journal.Entry] | None:
         """Return the next entries after a position; None where they are no longer known."""
-        return await self._sql[0].replay(position) if self._sql else None
+        return await self._journal.replay(position)
 
     async def stop(self) -> None:
         """End all tasks."""

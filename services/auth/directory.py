@@ -23,8 +23,8 @@ from sqlalchemy.exc import IntegrityError
 
 from restante.model import ErrorKind, MailError, Options, Quota
 from restante.rpc.revocation import Reason
-from services.auth.backends import journal
-from services.auth.backends.schema import accounts, domains, removed_homes
+from services.auth.database import journal
+from services.auth.database.schema import accounts, domains, removed_homes
 from services.auth.names import Login, homes
 
 MAX_TEXT: Final = 4096

@@ -8,7 +8,6 @@ by default, speaks authdaemond's protocol.
 
 import os
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -19,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 from restante.model import ErrorKind, MailError, Options
 from restante.rpc.admin.v1 import admin_pb2, admin_pb2_grpc
 from restante.rpc.auth.v1 import auth_pb2, auth_pb2_grpc
+from restante.rpc.revocation import Reason
 from restante.runtime.address import ListenAddress
 from restante.runtime.limits import ConnectionLimits
 from restante.runtime.listener import Listener
@@ -26,12 +26,14 @@ from restante.runtime.log import get_logger
 from services.auth import authdaemon
 from services.auth.admin import AdminServicer, Gate
 from services.auth.authenticator import Authenticator
-from services.auth.backends.base import Backend
+from services.auth.backends.base import ModuleContext
 from services.auth.backends.chain import Chain
-from services.auth.backends.sql import Database, SqlBackend, database_url
-from services.auth.backends.userdb import UserdbBackend
+from services.auth.backends.sql import SqlBackend
 from services.auth.changes import Changes
+from services.auth.database import journal
+from services.auth.database.engine import Database, database_url
 from services.auth.hub import Hub
+from services.auth.modules import make_module
 from services.auth.names import NameRules
 from services.auth.passwords.verifier import Verifier
 from services.auth.servicer import AuthServicer
@@ -75,17 +77,19 @@ class AuthServer:
             forget=settings.throttle_forget_seconds,
             pairs=settings.throttle_pairs,
         )
-        modules = [_MODULES[name](settings) for name in settings.modules]
+        self.database = Database(database_url(settings.sql_url), threads=settings.sql_threads)
+        context = ModuleContext(self.rules, self.database)
+        modules = [make_module(name, settings, context) for name in settings.modules]
         self.chain = Chain(modules, Options.parse(settings.default_options))
         self.hub = Hub()
-        self.changes = Changes(modules, self.hub)
+        self.changes = Changes(self.database, modules, self.hub)
         self.authenticator = Authenticator(
             self.chain,
             self.rules,
             self.verifier,
             self.throttle,
             failure_floor=settings.failure_seconds,
-            changed=self.changes.catch_up,
+            password_changed=self._password_changed,
         )
         self.tcp_port = 0
         self._health = health.aio.HealthServicer()
@@ -97,6 +101,10 @@ class AuthServer:
 
         A module that is down does not stop the service: its logins are temporary failures.
         """
+        try:
+            await self.database.open()
+        except MailError as error:
+            log.warning("our database cannot be opened yet", error=error.text)
         try:
             await self.chain.open()
         except MailError as error:
@@ -141,11 +149,17 @@ class AuthServer:
         await self.changes.stop()
         self.verifier.close()
         await self.chain.close()
+        await self.database.close()
+
+    async def _password_changed(self, address: str) -> None:
+        """Tell all who watch, whatever module the account is of."""
+        await self.database.run(lambda c: journal.record(c, address, Reason.PASSWORD), write=True)
+        await self.changes.catch_up()
 
     def _admin(self, sql: SqlBackend) -> AdminServicer:
         settings = self.settings
         given = settings.admin_token.get_secret_value() if settings.admin_token else ""
-        return AdminServicer(
+        return AdminServicer(  # type: ignore[abstract]  # methods still to come are UNIMPLEMENTED
             sql,
             self.rules,
             self.verifier,
@@ -202,19 +216,3 @@ def _check_unused(address: ListenAddress) -> None:
         except OSError:
             return
     raise MailError(ErrorKind.CANNOT, f"cannot listen on {address}: it is already in use")
-
-
-def _sql(settings: AuthSettings) -> Backend:
-    database = Database(database_url(settings.sql_url), threads=settings.sql_threads)
-    return SqlBackend(database, settings.mail_root)
-
-
-def _userdb(settings: AuthSettings) -> Backend:
-    return UserdbBackend(
-        settings.userdb,
-        default_domain=settings.default_domain,
-        fold_case=settings.fold_case,
-    )
-
-
-_MODULES: dict[str, Callable[[AuthSettings], Backend]] = {"sql": _sql, "userdb": _userdb}

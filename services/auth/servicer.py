@@ -13,6 +13,7 @@ from restante.runtime.log import get_logger
 from restante.runtime.metrics import Counter
 from services.auth.authenticator import Authenticator
 from services.auth.hub import Hub, Replay
+from services.auth.mechanisms.base import Attempt
 
 log = get_logger(__name__)
 
@@ -42,9 +43,7 @@ class AuthServicer(auth_pb2_grpc.AuthServicer):
     ) -> auth_pb2.AuthenticateResponse:
         """Check a password."""
         try:
-            account = await self._authenticator.authenticate(
-                request.user, request.password, service=request.service, peer=request.peer
-            )
+            admission = await self._authenticator.authenticate(attempt_of(request))
         except MailError as error:
             self._logins[error.kind].inc()
             log.info(
@@ -60,8 +59,35 @@ class AuthServicer(auth_pb2_grpc.AuthServicer):
         except Exception:  # noqa: BLE001 - whatever it was, it is no verdict
             await _fault(context)
         self._logins_ok.inc()
-        # A password of an account fits again from anywhere until it is changed.
-        return auth_pb2.AuthenticateResponse(account=account_to_message(account), reusable=True)
+        return auth_pb2.AuthenticateResponse(
+            account=account_to_message(admission.account),
+            reusable=admission.match.reusable,
+        )
+
+    async def ScramParameters(
+        self, request: auth_pb2.ScramParametersRequest, context: Context
+    ) -> auth_pb2.ScramParametersResponse:
+        """Tell salt and iterations of a SCRAM exchange."""
+        await abort(context, MailError(ErrorKind.AUTH_FAILED, "SCRAM is not offered"))
+
+    async def ChangePassword(
+        self, request: auth_pb2.ChangePasswordRequest, context: Context
+    ) -> auth_pb2.ChangePasswordResponse:
+        """Set the password of whoever knows the old one."""
+        attempt = Attempt(request.user, request.old_password, request.service, request.peer)
+        try:
+            await self._authenticator.change_password(attempt, request.new_password)
+        except MailError as error:
+            await abort(context, error)
+        except Exception:  # noqa: BLE001 - whatever it was, it is no verdict
+            await _fault(context)
+        return auth_pb2.ChangePasswordResponse()
+
+    async def ReportSessions(
+        self, request: auth_pb2.ReportSessionsRequest, context: Context
+    ) -> auth_pb2.ReportSessionsResponse:
+        """Take the sessions of a worker; nobody asked for them yet."""
+        return auth_pb2.ReportSessionsResponse()
 
     async def Lookup(
         self, request: auth_pb2.LookupRequest, context: Context
@@ -104,6 +130,18 @@ class AuthServicer(auth_pb2_grpc.AuthServicer):
     async def _accounts(self) -> AsyncIterator[Account]:
         async for _, record in self._authenticator.chain.records():
             yield record.account
+
+
+def attempt_of(request: auth_pb2.AuthenticateRequest) -> Attempt:
+    """Return the attempt of a request; without a mechanism it is a plain password."""
+    return Attempt(
+        request.user,
+        request.password,
+        request.service,
+        request.peer,
+        request.tls,
+        request.mechanism or "plain",
+    )
 
 
 async def _fault(context: Context) -> None:

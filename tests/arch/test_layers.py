@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-GENERATED = ("libs/restante/rpc/auth/", "libs/restante/rpc/admin/")
+GENERATED = ("libs/restante/rpc/auth/", "libs/restante/rpc/admin/", "libs/restante/rpc/self/")
 
 
 def tracked(*patterns: str) -> list[Path]:

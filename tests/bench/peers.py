@@ -16,7 +16,7 @@ from typing import Protocol
 from sqlalchemy import create_engine, insert
 
 from restante.store.volume import create_volume
-from services.auth.backends import schema
+from services.auth.database import schema
 from tests.bench.mail import DOMAIN, Plan, make_accounts, stored_password
 from tests.support.system import System
 

@@ -10,7 +10,9 @@ from sqlalchemy import Connection
 
 from restante.model import ErrorKind, MailError, Quota
 from services.auth import directory
-from services.auth.backends.sql import Database, SqlBackend, database_url
+from services.auth.backends.base import PasswordChange
+from services.auth.backends.sql import SqlBackend
+from services.auth.database.engine import Database, database_url
 from services.auth.directory import NewAccount
 from services.auth.names import NameRules
 from tests.contract.postgres import Postgres, running_postgres
@@ -116,7 +118,7 @@ async def test_changes_are_seen_by_the_next_look(backend: SqlBackend, domain: st
     await add(backend, "fred@example.test", password="{PLAIN}0")
     login = RULES.parse("fred@example.test")
     for n in range(1, 20):
-        assert await backend.set_password(login, f"{{PLAIN}}{n}")
+        assert await backend.set_password(login, PasswordChange(b"n", f"{{PLAIN}}{n}"))
         record = await backend.find(login)
         assert record is not None
         assert record.password == f"{{PLAIN}}{n}"
@@ -128,7 +130,7 @@ async def test_changes_are_seen_by_the_next_look(backend: SqlBackend, domain: st
     record = await backend.find(login)
     assert record is not None
     assert record.account.quota == Quota(77)
-    assert not await backend.set_password(RULES.parse("x@example.test"), "x")
+    assert not await backend.set_password(RULES.parse("x@example.test"), PasswordChange(b"x", "x"))
 
 
 async def test_homes_are_never_reused(backend: SqlBackend, domain: str, tmp_path: Path) -> None:
@@ -204,6 +206,7 @@ async def test_two_services_may_start_at_once(url: str, tmp_path: Path) -> None:
     await change(backends[1], directory.get_domain, "example.test")
     for backend in backends:
         await backend.close()
+    await backend.database.close()
 
 
 async def test_a_dead_server_is_temporary_and_a_new_one_is_found(
@@ -227,3 +230,4 @@ async def test_a_dead_server_is_temporary_and_a_new_one_is_found(
         assert await backend.find(login) is not None
     finally:
         await backend.close()
+    await backend.database.close()

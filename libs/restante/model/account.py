@@ -112,3 +112,4 @@ class Account:
     quota: Quota = field(default_factory=Quota)
     options: Options = field(default_factory=Options)
     disabled: bool = False
+    read_only: bool = False  # this login may read, and change nothing

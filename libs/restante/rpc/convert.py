@@ -19,6 +19,7 @@ def account_to_message(account: Account) -> auth_pb2.Account:
         quota_messages=account.quota.messages,
         options=str(account.options),
         disabled=account.disabled,
+        read_only=account.read_only,
     )
 
 
@@ -34,4 +35,5 @@ def account_of(message: auth_pb2.Account) -> Account:
         quota=Quota(message.quota_bytes, message.quota_messages),
         options=Options.parse(message.options),
         disabled=message.disabled,
+        read_only=message.read_only,
     )

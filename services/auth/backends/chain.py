@@ -13,6 +13,7 @@ from dataclasses import replace
 from restante.model import MailError, Options
 from services.auth.backends.base import Backend, Record
 from services.auth.names import Login
+from services.auth.trace import step
 
 
 class Chain:
@@ -36,7 +37,7 @@ class Chain:
     async def candidates(self, login: Login) -> AsyncIterator[tuple[Backend, Record]]:
         """Yield the login's record of each module that has one."""
         for module in self.modules:
-            record = await module.find(login)
+            record = await _ask(module, login)
             if record is not None:
                 yield module, self._with_defaults(record)
 
@@ -45,7 +46,7 @@ class Chain:
         for module in self.modules:
             if only and module.name != only:
                 continue
-            record = await module.find(login)
+            record = await _ask(module, login)
             if record is not None:
                 return module, self._with_defaults(record)
         return None
@@ -67,3 +68,10 @@ class Chain:
         account = record.account
         merged = account.options.merged(self._defaults)
         return replace(record, account=replace(account, options=merged))
+
+
+async def _ask(module: Backend, login: Login) -> Record | None:
+    with step(f"module {module.name}") as asked:
+        record = await module.find(login)
+        asked.answer = "not mine" if record is None else "found"
+    return record

@@ -23,8 +23,9 @@ from typing import Final
 
 from restante.model import Account, ErrorKind, MailError, Options, Quota
 from restante.runtime.log import get_logger
-from services.auth.backends.base import Record
+from services.auth.backends.base import Check, ModuleContext, PasswordChange, Record
 from services.auth.names import Login
+from services.auth.settings import AuthSettings
 
 log = get_logger(__name__)
 
@@ -81,7 +82,11 @@ class UserdbBackend:
         table = await self._fresh()
         return table.records, table.bad
 
-    async def set_password(self, login: Login, stored: str) -> bool:
+    async def check(self, login: Login, record: Record, check: Check) -> bool:
+        """Never asked: userdb keeps hashes."""
+        return False
+
+    async def set_password(self, login: Login, change: PasswordChange) -> bool:
         """Never: the files belong to the administrator."""
         return False
 
@@ -208,3 +213,12 @@ def _contents(path: Path) -> str:
     with os.fdopen(handle, "rb") as file:
         _check_private(path, os.fstat(handle))
         return file.read().decode("utf-8", "surrogateescape")
+
+
+def make(settings: AuthSettings, context: ModuleContext) -> UserdbBackend:
+    """Return the module "userdb"."""
+    return UserdbBackend(
+        settings.userdb,
+        default_domain=context.rules.default_domain,
+        fold_case=context.rules.fold_case,
+    )

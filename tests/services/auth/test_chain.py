@@ -8,7 +8,7 @@ import pytest
 
 from restante.model import ErrorKind, MailError
 from restante.rpc.client import AuthClient
-from services.auth.backends import sql
+from services.auth.database.engine import Database
 from tests.services.auth.accounts import add_account, sql_of
 from tests.services.auth.conftest import make_settings, serving
 
@@ -145,7 +145,7 @@ async def test_cached_records_cost_no_query(data: Path, monkeypatch: pytest.Monk
         backend = sql_of(server)
         for name in ("fred@example.test", "nobody@example.test"):
             await backend.find(server.rules.parse(name))
-        monkeypatch.setattr(sql.Database, "run", None)
+        monkeypatch.setattr(Database, "run", None)
         assert await backend.find(server.rules.parse("fred@example.test")) is not None
         assert await backend.find(server.rules.parse("nobody@example.test")) is None
 

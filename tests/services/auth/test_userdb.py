@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from restante.model import ErrorKind, MailError, Quota
+from services.auth.backends.base import PasswordChange
 from services.auth.backends.userdb import UserdbBackend
 from services.auth.names import NameRules
 
@@ -155,4 +156,4 @@ async def test_directories(tmp_path: Path) -> None:
 
 
 async def test_passwords_are_not_changed_here(backend: UserdbBackend) -> None:
-    assert not await backend.set_password(RULES.parse("fred"), "{PLAIN}x")
+    assert not await backend.set_password(RULES.parse("fred"), PasswordChange(b"x", "{PLAIN}x"))

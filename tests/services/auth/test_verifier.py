@@ -7,6 +7,7 @@ import pytest
 
 from restante.model import ErrorKind, MailError
 from restante.rpc.client import AuthClient
+from services.auth.backends.base import PasswordChange
 from services.auth.passwords import schemes
 from services.auth.passwords.verifier import Verifier
 from services.auth.server import AuthServer
@@ -72,7 +73,7 @@ async def test_a_changed_password_works_nowhere_afterwards(
     await client.authenticate("fred@example.test", "secret", service="imap")
     login = server.rules.parse("fred@example.test")
     stored = await server.verifier.hash(b"new")
-    assert await sql_of(server).set_password(login, stored)
+    assert await sql_of(server).set_password(login, PasswordChange(b"x", stored))
     await fail(client, "fred@example.test", "secret")
     await client.authenticate("fred@example.test", "new", service="imap")
 

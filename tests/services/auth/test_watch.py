@@ -12,11 +12,12 @@ from restante.model import ErrorKind, MailError
 from restante.rpc.admin_client import AdminClient
 from restante.rpc.client import AuthClient
 from restante.rpc.revocation import Reason, Revocation
-from services.auth.backends import journal
 from services.auth.backends.base import Record
 from services.auth.backends.userdb import UserdbBackend
 from services.auth.changes import Known, compare
+from services.auth.database import journal
 from services.auth.hub import Hub
+from services.auth.mechanisms.base import Attempt
 from services.auth.server import AuthServer
 from tests.services.auth.accounts import sql_of
 from tests.services.auth.conftest import AddAccount, make_settings, serving
@@ -94,7 +95,7 @@ async def test_what_does_not_happen_is_not_told(server: AuthServer, watcher: Wat
 async def test_a_password_changed_by_its_owner_is_told(
     server: AuthServer, watcher: Watcher
 ) -> None:
-    await server.authenticator.change_password(FRED, b"secret", b"new", service="imap")
+    await server.authenticator.change_password(Attempt(FRED, b"secret", "imap"), b"new")
     assert await watcher.revocation() == Revocation(FRED, Reason.PASSWORD)
 
 

@@ -16,11 +16,12 @@ from restante.rpc.admin_client import AdminClient, read_token
 from restante.rpc.auth.v1 import auth_pb2, auth_pb2_grpc
 from restante.rpc.client import AuthClient
 from restante.rpc.errors import abort
+from tests.support.auth_stub import AuthStub
 
 Behaviour = Callable[[Any], Any]
 
 
-class Odd(auth_pb2_grpc.AuthServicer):
+class Odd(AuthStub):
     """Answers every call by `behave`; counts the calls."""
 
     def __init__(self, behave: Behaviour) -> None:

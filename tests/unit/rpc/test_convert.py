@@ -28,6 +28,7 @@ TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
         quota=st.builds(Quota, SIZES, SIZES),
         options=st.lists(WORDS).map(lambda words: Options.parse(",".join(words))),
         disabled=st.booleans(),
+        read_only=st.booleans(),
     )
 )
 def test_accounts_round_trip(account: Account) -> None:

@@ -15,6 +15,7 @@ from restante.rpc.auth.v1 import auth_pb2, auth_pb2_grpc
 from restante.rpc.client import AuthClient, Reason, Revocation
 from restante.rpc.errors import abort
 from restante.rpc.revocation import revocation_to_message
+from tests.support.auth_stub import AuthStub
 
 FRED = "fred@example.test"
 SYNCED = auth_pb2.WatchResponse(position=5)
@@ -25,7 +26,7 @@ def revoked(reason: Reason, address: str = FRED, position: int = 6) -> auth_pb2.
     return auth_pb2.WatchResponse(position=position, revocation=message)
 
 
-class Auth(auth_pb2_grpc.AuthServicer):
+class Auth(AuthStub):
     """Says yes to every login; `stream` takes what Watch says, None ends it."""
 
     def __init__(self) -> None:

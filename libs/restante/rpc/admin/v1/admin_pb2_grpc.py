@@ -26,9 +26,11 @@ if _version_not_supported:
 
 
 class AdminStub(object):
-    """Domains and accounts of the SQL module. Every call needs the admin token as the metadata
-    "authorization: Bearer TOKEN", or a client certificate that the server's settings name.
-    Every change is written to the audit log. Errors carry "restante-kind" as in Auth.
+    """Domains and accounts of the SQL module; sessions, tokens and the audit log of all. Every call
+    needs a token as the metadata "authorization: Bearer TOKEN", or a client certificate that the
+    server's settings name. Roles: a superadmin may do everything; a domain admin what concerns
+    accounts of his domains; a read-only one may look. Every change is written to the audit log.
+    Errors carry "restante-kind" as in Auth.
     """
 
     def __init__(self, channel):
@@ -97,12 +99,59 @@ class AdminStub(object):
                 request_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.KickRequest.SerializeToString,
                 response_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.KickResponse.FromString,
                 _registered_method=True)
+        self.ListSessions = channel.unary_unary(
+                '/restante.rpc.admin.v1.Admin/ListSessions',
+                request_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListSessionsRequest.SerializeToString,
+                response_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListSessionsResponse.FromString,
+                _registered_method=True)
+        self.TestLogin = channel.unary_unary(
+                '/restante.rpc.admin.v1.Admin/TestLogin',
+                request_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.TestLoginRequest.SerializeToString,
+                response_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.TestLoginResponse.FromString,
+                _registered_method=True)
+        self.CreateToken = channel.unary_unary(
+                '/restante.rpc.admin.v1.Admin/CreateToken',
+                request_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.CreateTokenRequest.SerializeToString,
+                response_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.CreateTokenResponse.FromString,
+                _registered_method=True)
+        self.ListTokens = channel.unary_unary(
+                '/restante.rpc.admin.v1.Admin/ListTokens',
+                request_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListTokensRequest.SerializeToString,
+                response_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListTokensResponse.FromString,
+                _registered_method=True)
+        self.DeleteToken = channel.unary_unary(
+                '/restante.rpc.admin.v1.Admin/DeleteToken',
+                request_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteTokenRequest.SerializeToString,
+                response_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteTokenResponse.FromString,
+                _registered_method=True)
+        self.GetSecurity = channel.unary_unary(
+                '/restante.rpc.admin.v1.Admin/GetSecurity',
+                request_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.GetSecurityRequest.SerializeToString,
+                response_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.Security.FromString,
+                _registered_method=True)
+        self.ResetSecondFactor = channel.unary_unary(
+                '/restante.rpc.admin.v1.Admin/ResetSecondFactor',
+                request_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ResetSecondFactorRequest.SerializeToString,
+                response_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ResetSecondFactorResponse.FromString,
+                _registered_method=True)
+        self.DeleteAppPassword = channel.unary_unary(
+                '/restante.rpc.admin.v1.Admin/DeleteAppPassword',
+                request_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteAppPasswordRequest.SerializeToString,
+                response_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteAppPasswordResponse.FromString,
+                _registered_method=True)
+        self.ListAudit = channel.unary_unary(
+                '/restante.rpc.admin.v1.Admin/ListAudit',
+                request_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListAuditRequest.SerializeToString,
+                response_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListAuditResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServicer(object):
-    """Domains and accounts of the SQL module. Every call needs the admin token as the metadata
-    "authorization: Bearer TOKEN", or a client certificate that the server's settings name.
-    Every change is written to the audit log. Errors carry "restante-kind" as in Auth.
+    """Domains and accounts of the SQL module; sessions, tokens and the audit log of all. Every call
+    needs a token as the metadata "authorization: Bearer TOKEN", or a client certificate that the
+    server's settings name. Roles: a superadmin may do everything; a domain admin what concerns
+    accounts of his domains; a read-only one may look. Every change is written to the audit log.
+    Errors carry "restante-kind" as in Auth.
     """
 
     def CreateDomain(self, request, context):
@@ -180,6 +229,66 @@ class AdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSessions(self, request, context):
+        """Live sessions, asked of every worker of every replica.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestLogin(self, request, context):
+        """One login or look-up step by step (`restante auth test`). A refusal is an answer, not an error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateToken(self, request, context):
+        """Tokens for administration. The secret is shown once, by CreateToken.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTokens(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteToken(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSecurity(self, request, context):
+        """Second factor and app passwords of an account of any module.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetSecondFactor(self, request, context):
+        """Takes the second factor away from somebody who lost it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteAppPassword(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAudit(self, request, context):
+        """The audit log, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -243,6 +352,51 @@ def add_AdminServicer_to_server(servicer, server):
                     request_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.KickRequest.FromString,
                     response_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.KickResponse.SerializeToString,
             ),
+            'ListSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessions,
+                    request_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListSessionsRequest.FromString,
+                    response_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListSessionsResponse.SerializeToString,
+            ),
+            'TestLogin': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestLogin,
+                    request_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.TestLoginRequest.FromString,
+                    response_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.TestLoginResponse.SerializeToString,
+            ),
+            'CreateToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateToken,
+                    request_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.CreateTokenRequest.FromString,
+                    response_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.CreateTokenResponse.SerializeToString,
+            ),
+            'ListTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTokens,
+                    request_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListTokensRequest.FromString,
+                    response_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListTokensResponse.SerializeToString,
+            ),
+            'DeleteToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteToken,
+                    request_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteTokenRequest.FromString,
+                    response_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteTokenResponse.SerializeToString,
+            ),
+            'GetSecurity': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSecurity,
+                    request_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.GetSecurityRequest.FromString,
+                    response_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.Security.SerializeToString,
+            ),
+            'ResetSecondFactor': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetSecondFactor,
+                    request_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ResetSecondFactorRequest.FromString,
+                    response_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ResetSecondFactorResponse.SerializeToString,
+            ),
+            'DeleteAppPassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAppPassword,
+                    request_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteAppPasswordRequest.FromString,
+                    response_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteAppPasswordResponse.SerializeToString,
+            ),
+            'ListAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAudit,
+                    request_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListAuditRequest.FromString,
+                    response_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListAuditResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'restante.rpc.admin.v1.Admin', rpc_method_handlers)
@@ -252,9 +406,11 @@ def add_AdminServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Admin(object):
-    """Domains and accounts of the SQL module. Every call needs the admin token as the metadata
-    "authorization: Bearer TOKEN", or a client certificate that the server's settings name.
-    Every change is written to the audit log. Errors carry "restante-kind" as in Auth.
+    """Domains and accounts of the SQL module; sessions, tokens and the audit log of all. Every call
+    needs a token as the metadata "authorization: Bearer TOKEN", or a client certificate that the
+    server's settings name. Roles: a superadmin may do everything; a domain admin what concerns
+    accounts of his domains; a read-only one may look. Every change is written to the audit log.
+    Errors carry "restante-kind" as in Auth.
     """
 
     @staticmethod
@@ -571,6 +727,249 @@ class Admin(object):
             '/restante.rpc.admin.v1.Admin/Kick',
             restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.KickRequest.SerializeToString,
             restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.KickResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/restante.rpc.admin.v1.Admin/ListSessions',
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListSessionsRequest.SerializeToString,
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestLogin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/restante.rpc.admin.v1.Admin/TestLogin',
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.TestLoginRequest.SerializeToString,
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.TestLoginResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/restante.rpc.admin.v1.Admin/CreateToken',
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.CreateTokenRequest.SerializeToString,
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.CreateTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/restante.rpc.admin.v1.Admin/ListTokens',
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListTokensRequest.SerializeToString,
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/restante.rpc.admin.v1.Admin/DeleteToken',
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteTokenRequest.SerializeToString,
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSecurity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/restante.rpc.admin.v1.Admin/GetSecurity',
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.GetSecurityRequest.SerializeToString,
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.Security.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetSecondFactor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/restante.rpc.admin.v1.Admin/ResetSecondFactor',
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ResetSecondFactorRequest.SerializeToString,
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ResetSecondFactorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAppPassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/restante.rpc.admin.v1.Admin/DeleteAppPassword',
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteAppPasswordRequest.SerializeToString,
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteAppPasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/restante.rpc.admin.v1.Admin/ListAudit',
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListAuditRequest.SerializeToString,
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,9 +27,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminStub:
-    """Domains and accounts of the SQL module. Every call needs the admin token as the metadata
-    "authorization: Bearer TOKEN", or a client certificate that the server's settings name.
-    Every change is written to the audit log. Errors carry "restante-kind" as in Auth.
+    """Domains and accounts of the SQL module; sessions, tokens and the audit log of all. Every call
+    needs a token as the metadata "authorization: Bearer TOKEN", or a client certificate that the
+    server's settings name. Roles: a superadmin may do everything; a domain admin what concerns
+    accounts of his domains; a read-only one may look. Every change is written to the audit log.
+    Errors carry "restante-kind" as in Auth.
     """
 
     @_typing.overload
@@ -51,12 +53,29 @@ class AdminStub:
     SetPassword: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetPasswordRequest, _admin_pb2.SetPasswordResponse]
     Kick: _grpc.UnaryUnaryMultiCallable[_admin_pb2.KickRequest, _admin_pb2.KickResponse]
     """Ends the sessions of an account on every replica. It may log in again at once."""
+    ListSessions: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListSessionsRequest, _admin_pb2.ListSessionsResponse]
+    """Live sessions, asked of every worker of every replica."""
+    TestLogin: _grpc.UnaryUnaryMultiCallable[_admin_pb2.TestLoginRequest, _admin_pb2.TestLoginResponse]
+    """One login or look-up step by step (`restante auth test`). A refusal is an answer, not an error."""
+    CreateToken: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateTokenRequest, _admin_pb2.CreateTokenResponse]
+    """Tokens for administration. The secret is shown once, by CreateToken."""
+    ListTokens: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListTokensRequest, _admin_pb2.ListTokensResponse]
+    DeleteToken: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DeleteTokenRequest, _admin_pb2.DeleteTokenResponse]
+    GetSecurity: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetSecurityRequest, _admin_pb2.Security]
+    """Second factor and app passwords of an account of any module."""
+    ResetSecondFactor: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ResetSecondFactorRequest, _admin_pb2.ResetSecondFactorResponse]
+    """Takes the second factor away from somebody who lost it."""
+    DeleteAppPassword: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DeleteAppPasswordRequest, _admin_pb2.DeleteAppPasswordResponse]
+    ListAudit: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAuditRequest, _admin_pb2.ListAuditResponse]
+    """The audit log, newest first."""
 
 @_typing.type_check_only
 class AdminAsyncStub(AdminStub):
-    """Domains and accounts of the SQL module. Every call needs the admin token as the metadata
-    "authorization: Bearer TOKEN", or a client certificate that the server's settings name.
-    Every change is written to the audit log. Errors carry "restante-kind" as in Auth.
+    """Domains and accounts of the SQL module; sessions, tokens and the audit log of all. Every call
+    needs a token as the metadata "authorization: Bearer TOKEN", or a client certificate that the
+    server's settings name. Roles: a superadmin may do everything; a domain admin what concerns
+    accounts of his domains; a read-only one may look. Every change is written to the audit log.
+    Errors carry "restante-kind" as in Auth.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -75,11 +94,28 @@ class AdminAsyncStub(AdminStub):
     SetPassword: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetPasswordRequest, _admin_pb2.SetPasswordResponse]  # type: ignore[assignment]
     Kick: _aio.UnaryUnaryMultiCallable[_admin_pb2.KickRequest, _admin_pb2.KickResponse]  # type: ignore[assignment]
     """Ends the sessions of an account on every replica. It may log in again at once."""
+    ListSessions: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListSessionsRequest, _admin_pb2.ListSessionsResponse]  # type: ignore[assignment]
+    """Live sessions, asked of every worker of every replica."""
+    TestLogin: _aio.UnaryUnaryMultiCallable[_admin_pb2.TestLoginRequest, _admin_pb2.TestLoginResponse]  # type: ignore[assignment]
+    """One login or look-up step by step (`restante auth test`). A refusal is an answer, not an error."""
+    CreateToken: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateTokenRequest, _admin_pb2.CreateTokenResponse]  # type: ignore[assignment]
+    """Tokens for administration. The secret is shown once, by CreateToken."""
+    ListTokens: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListTokensRequest, _admin_pb2.ListTokensResponse]  # type: ignore[assignment]
+    DeleteToken: _aio.UnaryUnaryMultiCallable[_admin_pb2.DeleteTokenRequest, _admin_pb2.DeleteTokenResponse]  # type: ignore[assignment]
+    GetSecurity: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetSecurityRequest, _admin_pb2.Security]  # type: ignore[assignment]
+    """Second factor and app passwords of an account of any module."""
+    ResetSecondFactor: _aio.UnaryUnaryMultiCallable[_admin_pb2.ResetSecondFactorRequest, _admin_pb2.ResetSecondFactorResponse]  # type: ignore[assignment]
+    """Takes the second factor away from somebody who lost it."""
+    DeleteAppPassword: _aio.UnaryUnaryMultiCallable[_admin_pb2.DeleteAppPasswordRequest, _admin_pb2.DeleteAppPasswordResponse]  # type: ignore[assignment]
+    ListAudit: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAuditRequest, _admin_pb2.ListAuditResponse]  # type: ignore[assignment]
+    """The audit log, newest first."""
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
-    """Domains and accounts of the SQL module. Every call needs the admin token as the metadata
-    "authorization: Bearer TOKEN", or a client certificate that the server's settings name.
-    Every change is written to the audit log. Errors carry "restante-kind" as in Auth.
+    """Domains and accounts of the SQL module; sessions, tokens and the audit log of all. Every call
+    needs a token as the metadata "authorization: Bearer TOKEN", or a client certificate that the
+    server's settings name. Roles: a superadmin may do everything; a domain admin what concerns
+    accounts of his domains; a read-only one may look. Every change is written to the audit log.
+    Errors carry "restante-kind" as in Auth.
     """
 
     @_abc_1.abstractmethod
@@ -168,5 +204,74 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.KickResponse, _abc.Awaitable[_admin_pb2.KickResponse]]:
         """Ends the sessions of an account on every replica. It may log in again at once."""
+
+    @_abc_1.abstractmethod
+    def ListSessions(
+        self,
+        request: _admin_pb2.ListSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListSessionsResponse, _abc.Awaitable[_admin_pb2.ListSessionsResponse]]:
+        """Live sessions, asked of every worker of every replica."""
+
+    @_abc_1.abstractmethod
+    def TestLogin(
+        self,
+        request: _admin_pb2.TestLoginRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.TestLoginResponse, _abc.Awaitable[_admin_pb2.TestLoginResponse]]:
+        """One login or look-up step by step (`restante auth test`). A refusal is an answer, not an error."""
+
+    @_abc_1.abstractmethod
+    def CreateToken(
+        self,
+        request: _admin_pb2.CreateTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.CreateTokenResponse, _abc.Awaitable[_admin_pb2.CreateTokenResponse]]:
+        """Tokens for administration. The secret is shown once, by CreateToken."""
+
+    @_abc_1.abstractmethod
+    def ListTokens(
+        self,
+        request: _admin_pb2.ListTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListTokensResponse, _abc.Awaitable[_admin_pb2.ListTokensResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def DeleteToken(
+        self,
+        request: _admin_pb2.DeleteTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.DeleteTokenResponse, _abc.Awaitable[_admin_pb2.DeleteTokenResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetSecurity(
+        self,
+        request: _admin_pb2.GetSecurityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.Security, _abc.Awaitable[_admin_pb2.Security]]:
+        """Second factor and app passwords of an account of any module."""
+
+    @_abc_1.abstractmethod
+    def ResetSecondFactor(
+        self,
+        request: _admin_pb2.ResetSecondFactorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ResetSecondFactorResponse, _abc.Awaitable[_admin_pb2.ResetSecondFactorResponse]]:
+        """Takes the second factor away from somebody who lost it."""
+
+    @_abc_1.abstractmethod
+    def DeleteAppPassword(
+        self,
+        request: _admin_pb2.DeleteAppPasswordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.DeleteAppPasswordResponse, _abc.Awaitable[_admin_pb2.DeleteAppPasswordResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListAudit(
+        self,
+        request: _admin_pb2.ListAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListAuditResponse, _abc.Awaitable[_admin_pb2.ListAuditResponse]]:
+        """The audit log, newest first."""
 
 def add_AdminServicer_to_server(servicer: AdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

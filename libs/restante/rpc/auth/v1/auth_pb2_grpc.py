@@ -44,6 +44,16 @@ class AuthStub(object):
                 request_serializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.AuthenticateRequest.SerializeToString,
                 response_deserializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.AuthenticateResponse.FromString,
                 _registered_method=True)
+        self.ScramParameters = channel.unary_unary(
+                '/restante.rpc.auth.v1.Auth/ScramParameters',
+                request_serializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.ScramParametersRequest.SerializeToString,
+                response_deserializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.ScramParametersResponse.FromString,
+                _registered_method=True)
+        self.ChangePassword = channel.unary_unary(
+                '/restante.rpc.auth.v1.Auth/ChangePassword',
+                request_serializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.ChangePasswordRequest.SerializeToString,
+                response_deserializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.ChangePasswordResponse.FromString,
+                _registered_method=True)
         self.Lookup = channel.unary_unary(
                 '/restante.rpc.auth.v1.Auth/Lookup',
                 request_serializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.LookupRequest.SerializeToString,
@@ -59,6 +69,11 @@ class AuthStub(object):
                 request_serializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.WatchRequest.SerializeToString,
                 response_deserializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.WatchResponse.FromString,
                 _registered_method=True)
+        self.ReportSessions = channel.unary_unary(
+                '/restante.rpc.auth.v1.Auth/ReportSessions',
+                request_serializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.ReportSessionsRequest.SerializeToString,
+                response_deserializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.ReportSessionsResponse.FromString,
+                _registered_method=True)
 
 
 class AuthServicer(object):
@@ -73,6 +88,23 @@ class AuthServicer(object):
         """Checks a password and describes the account. One call per login.
         UNAUTHENTICATED auth_failed (unknown user or wrong password, never which),
         PERMISSION_DENIED disabled, UNAVAILABLE temporary.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ScramParameters(self, request, context):
+        """What a SCRAM exchange needs before it can go on (RFC 5802 section 5.1). An unknown user gets a
+        salt, too, always the same. UNAVAILABLE temporary, UNAUTHENTICATED where SCRAM is not offered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangePassword(self, request, context):
+        """Sets the password of whoever knows the old one, in the module where that fits.
+        Errors as Authenticate; INVALID_ARGUMENT bad_request where the policy refuses the new one,
+        FAILED_PRECONDITION cannot where the module cannot change passwords.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,6 +137,14 @@ class AuthServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportSessions(self, request, context):
+        """Answers a WatchResponse.report: the sessions that the caller holds, in as many calls as it
+        likes; the last one says so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuthServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +152,16 @@ def add_AuthServicer_to_server(servicer, server):
                     servicer.Authenticate,
                     request_deserializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.AuthenticateRequest.FromString,
                     response_serializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.AuthenticateResponse.SerializeToString,
+            ),
+            'ScramParameters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ScramParameters,
+                    request_deserializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.ScramParametersRequest.FromString,
+                    response_serializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.ScramParametersResponse.SerializeToString,
+            ),
+            'ChangePassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangePassword,
+                    request_deserializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.ChangePasswordRequest.FromString,
+                    response_serializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.ChangePasswordResponse.SerializeToString,
             ),
             'Lookup': grpc.unary_unary_rpc_method_handler(
                     servicer.Lookup,
@@ -127,6 +177,11 @@ def add_AuthServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.WatchRequest.FromString,
                     response_serializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.WatchResponse.SerializeToString,
+            ),
+            'ReportSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportSessions,
+                    request_deserializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.ReportSessionsRequest.FromString,
+                    response_serializer=restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.ReportSessionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -161,6 +216,60 @@ class Auth(object):
             '/restante.rpc.auth.v1.Auth/Authenticate',
             restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.AuthenticateRequest.SerializeToString,
             restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.AuthenticateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScramParameters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/restante.rpc.auth.v1.Auth/ScramParameters',
+            restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.ScramParametersRequest.SerializeToString,
+            restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.ScramParametersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangePassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/restante.rpc.auth.v1.Auth/ChangePassword',
+            restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.ChangePasswordRequest.SerializeToString,
+            restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.ChangePasswordResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -242,6 +351,33 @@ class Auth(object):
             '/restante.rpc.auth.v1.Auth/Watch',
             restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.WatchRequest.SerializeToString,
             restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.WatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/restante.rpc.auth.v1.Auth/ReportSessions',
+            restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.ReportSessionsRequest.SerializeToString,
+            restante_dot_rpc_dot_auth_dot_v1_dot_auth__pb2.ReportSessionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

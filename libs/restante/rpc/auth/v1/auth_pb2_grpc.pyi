@@ -43,6 +43,15 @@ class AuthStub:
     UNAUTHENTICATED auth_failed (unknown user or wrong password, never which),
     PERMISSION_DENIED disabled, UNAVAILABLE temporary.
     """
+    ScramParameters: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ScramParametersRequest, _auth_pb2.ScramParametersResponse]
+    """What a SCRAM exchange needs before it can go on (RFC 5802 section 5.1). An unknown user gets a
+    salt, too, always the same. UNAVAILABLE temporary, UNAUTHENTICATED where SCRAM is not offered.
+    """
+    ChangePassword: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ChangePasswordRequest, _auth_pb2.ChangePasswordResponse]
+    """Sets the password of whoever knows the old one, in the module where that fits.
+    Errors as Authenticate; INVALID_ARGUMENT bad_request where the policy refuses the new one,
+    FAILED_PRECONDITION cannot where the module cannot change passwords.
+    """
     Lookup: _grpc.UnaryUnaryMultiCallable[_auth_pb2.LookupRequest, _auth_pb2.LookupResponse]
     """Finds an account by address, for delivery. NOT_FOUND no_such_user, UNAVAILABLE temporary."""
     Enumerate: _grpc.UnaryStreamMultiCallable[_auth_pb2.EnumerateRequest, _auth_pb2.EnumerateResponse]
@@ -55,6 +64,10 @@ class AuthStub:
     The first message says "synced", and so does one every second in which nothing else is sent.
     A caller may use what it has kept only while it hears that: the stream ends (UNAVAILABLE), or
     "synced" stays away, as soon as this replica may miss a change.
+    """
+    ReportSessions: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ReportSessionsRequest, _auth_pb2.ReportSessionsResponse]
+    """Answers a WatchResponse.report: the sessions that the caller holds, in as many calls as it
+    likes; the last one says so.
     """
 
 @_typing.type_check_only
@@ -72,6 +85,15 @@ class AuthAsyncStub(AuthStub):
     UNAUTHENTICATED auth_failed (unknown user or wrong password, never which),
     PERMISSION_DENIED disabled, UNAVAILABLE temporary.
     """
+    ScramParameters: _aio.UnaryUnaryMultiCallable[_auth_pb2.ScramParametersRequest, _auth_pb2.ScramParametersResponse]  # type: ignore[assignment]
+    """What a SCRAM exchange needs before it can go on (RFC 5802 section 5.1). An unknown user gets a
+    salt, too, always the same. UNAVAILABLE temporary, UNAUTHENTICATED where SCRAM is not offered.
+    """
+    ChangePassword: _aio.UnaryUnaryMultiCallable[_auth_pb2.ChangePasswordRequest, _auth_pb2.ChangePasswordResponse]  # type: ignore[assignment]
+    """Sets the password of whoever knows the old one, in the module where that fits.
+    Errors as Authenticate; INVALID_ARGUMENT bad_request where the policy refuses the new one,
+    FAILED_PRECONDITION cannot where the module cannot change passwords.
+    """
     Lookup: _aio.UnaryUnaryMultiCallable[_auth_pb2.LookupRequest, _auth_pb2.LookupResponse]  # type: ignore[assignment]
     """Finds an account by address, for delivery. NOT_FOUND no_such_user, UNAVAILABLE temporary."""
     Enumerate: _aio.UnaryStreamMultiCallable[_auth_pb2.EnumerateRequest, _auth_pb2.EnumerateResponse]  # type: ignore[assignment]
@@ -84,6 +106,10 @@ class AuthAsyncStub(AuthStub):
     The first message says "synced", and so does one every second in which nothing else is sent.
     A caller may use what it has kept only while it hears that: the stream ends (UNAVAILABLE), or
     "synced" stays away, as soon as this replica may miss a change.
+    """
+    ReportSessions: _aio.UnaryUnaryMultiCallable[_auth_pb2.ReportSessionsRequest, _auth_pb2.ReportSessionsResponse]  # type: ignore[assignment]
+    """Answers a WatchResponse.report: the sessions that the caller holds, in as many calls as it
+    likes; the last one says so.
     """
 
 class AuthServicer(metaclass=_abc_1.ABCMeta):
@@ -103,6 +129,27 @@ class AuthServicer(metaclass=_abc_1.ABCMeta):
         """Checks a password and describes the account. One call per login.
         UNAUTHENTICATED auth_failed (unknown user or wrong password, never which),
         PERMISSION_DENIED disabled, UNAVAILABLE temporary.
+        """
+
+    @_abc_1.abstractmethod
+    def ScramParameters(
+        self,
+        request: _auth_pb2.ScramParametersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.ScramParametersResponse, _abc.Awaitable[_auth_pb2.ScramParametersResponse]]:
+        """What a SCRAM exchange needs before it can go on (RFC 5802 section 5.1). An unknown user gets a
+        salt, too, always the same. UNAVAILABLE temporary, UNAUTHENTICATED where SCRAM is not offered.
+        """
+
+    @_abc_1.abstractmethod
+    def ChangePassword(
+        self,
+        request: _auth_pb2.ChangePasswordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.ChangePasswordResponse, _abc.Awaitable[_auth_pb2.ChangePasswordResponse]]:
+        """Sets the password of whoever knows the old one, in the module where that fits.
+        Errors as Authenticate; INVALID_ARGUMENT bad_request where the policy refuses the new one,
+        FAILED_PRECONDITION cannot where the module cannot change passwords.
         """
 
     @_abc_1.abstractmethod
@@ -134,6 +181,16 @@ class AuthServicer(metaclass=_abc_1.ABCMeta):
         The first message says "synced", and so does one every second in which nothing else is sent.
         A caller may use what it has kept only while it hears that: the stream ends (UNAVAILABLE), or
         "synced" stays away, as soon as this replica may miss a change.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportSessions(
+        self,
+        request: _auth_pb2.ReportSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.ReportSessionsResponse, _abc.Awaitable[_auth_pb2.ReportSessionsResponse]]:
+        """Answers a WatchResponse.report: the sessions that the caller holds, in as many calls as it
+        likes; the last one says so.
         """
 
 def add_AuthServicer_to_server(servicer: AuthServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -18,7 +18,7 @@ from typing import Final
 from sqlalchemy import Connection, delete, func, insert, select, text
 
 from restante.rpc.revocation import Reason, Revocation
-from services.auth.backends.schema import revocations
+from services.auth.database.schema import revocations
 
 CHANNEL: Final = "restante_revocations"
 KEPT: Final = 7 * 86400  # seconds

@@ -1,0 +1,15 @@
+"""Settings: the module userdb."""
+
+from pydantic import Field
+
+from restante.runtime.settings import AbsolutePath, ServiceSettings
+from services.auth.sections.paths import below
+
+
+class UserdbSettings(ServiceSettings):
+    """Courier's userdb."""
+
+    userdb: AbsolutePath = Field(
+        default_factory=lambda done: below(done, "auth", "userdb"),
+        description="userdb text file or directory of such files.",
+    )
