@@ -177,6 +177,39 @@ class DeleteAccountResponse(_message.Message):
     purged: bool
     def __init__(self, home: _Optional[str] = ..., home_exists: bool = ..., purged: bool = ...) -> None: ...
 
+class ImportAccount(_message.Message):
+    __slots__ = ("account", "password_hash")
+    ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    PASSWORD_HASH_FIELD_NUMBER: _ClassVar[int]
+    account: Account
+    password_hash: str
+    def __init__(self, account: _Optional[_Union[Account, _Mapping]] = ..., password_hash: _Optional[str] = ...) -> None: ...
+
+class ImportAccountsRequest(_message.Message):
+    __slots__ = ("accounts", "create_domains", "update", "dry_run")
+    ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
+    CREATE_DOMAINS_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    accounts: _containers.RepeatedCompositeFieldContainer[ImportAccount]
+    create_domains: bool
+    update: bool
+    dry_run: bool
+    def __init__(self, accounts: _Optional[_Iterable[_Union[ImportAccount, _Mapping]]] = ..., create_domains: bool = ..., update: bool = ..., dry_run: bool = ...) -> None: ...
+
+class ImportAccountsResponse(_message.Message):
+    __slots__ = ("results",)
+    class Result(_message.Message):
+        __slots__ = ("outcome", "text")
+        OUTCOME_FIELD_NUMBER: _ClassVar[int]
+        TEXT_FIELD_NUMBER: _ClassVar[int]
+        outcome: str
+        text: str
+        def __init__(self, outcome: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[ImportAccountsResponse.Result]
+    def __init__(self, results: _Optional[_Iterable[_Union[ImportAccountsResponse.Result, _Mapping]]] = ...) -> None: ...
+
 class SetPasswordRequest(_message.Message):
     __slots__ = ("address", "password", "password_hash", "clear", "dry_run")
     ADDRESS_FIELD_NUMBER: _ClassVar[int]

@@ -89,6 +89,11 @@ class AdminStub(object):
                 request_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteAccountRequest.SerializeToString,
                 response_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteAccountResponse.FromString,
                 _registered_method=True)
+        self.ImportAccounts = channel.unary_unary(
+                '/restante.rpc.admin.v1.Admin/ImportAccounts',
+                request_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ImportAccountsRequest.SerializeToString,
+                response_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ImportAccountsResponse.FromString,
+                _registered_method=True)
         self.SetPassword = channel.unary_unary(
                 '/restante.rpc.admin.v1.Admin/SetPassword',
                 request_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.SetPasswordRequest.SerializeToString,
@@ -211,6 +216,14 @@ class AdminServicer(object):
 
     def DeleteAccount(self, request, context):
         """Mail stays on disk unless purge_mail is set. The home is never given to another account.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportAccounts(self, request, context):
+        """Adds many accounts as they were elsewhere: home, uid, gid and hash stay what they are. Each
+        call is one transaction; what is refused is told and does not stop the others.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -341,6 +354,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.DeleteAccount,
                     request_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteAccountRequest.FromString,
                     response_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteAccountResponse.SerializeToString,
+            ),
+            'ImportAccounts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportAccounts,
+                    request_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ImportAccountsRequest.FromString,
+                    response_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ImportAccountsResponse.SerializeToString,
             ),
             'SetPassword': grpc.unary_unary_rpc_method_handler(
                     servicer.SetPassword,
@@ -673,6 +691,33 @@ class Admin(object):
             '/restante.rpc.admin.v1.Admin/DeleteAccount',
             restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteAccountRequest.SerializeToString,
             restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportAccounts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/restante.rpc.admin.v1.Admin/ImportAccounts',
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ImportAccountsRequest.SerializeToString,
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ImportAccountsResponse.FromString,
             options,
             channel_credentials,
             insecure,

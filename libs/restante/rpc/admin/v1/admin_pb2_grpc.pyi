@@ -50,6 +50,10 @@ class AdminStub:
     UpdateAccount: _grpc.UnaryUnaryMultiCallable[_admin_pb2.UpdateAccountRequest, _admin_pb2.Account]
     DeleteAccount: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DeleteAccountRequest, _admin_pb2.DeleteAccountResponse]
     """Mail stays on disk unless purge_mail is set. The home is never given to another account."""
+    ImportAccounts: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ImportAccountsRequest, _admin_pb2.ImportAccountsResponse]
+    """Adds many accounts as they were elsewhere: home, uid, gid and hash stay what they are. Each
+    call is one transaction; what is refused is told and does not stop the others.
+    """
     SetPassword: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetPasswordRequest, _admin_pb2.SetPasswordResponse]
     Kick: _grpc.UnaryUnaryMultiCallable[_admin_pb2.KickRequest, _admin_pb2.KickResponse]
     """Ends the sessions of an account on every replica. It may log in again at once."""
@@ -91,6 +95,10 @@ class AdminAsyncStub(AdminStub):
     UpdateAccount: _aio.UnaryUnaryMultiCallable[_admin_pb2.UpdateAccountRequest, _admin_pb2.Account]  # type: ignore[assignment]
     DeleteAccount: _aio.UnaryUnaryMultiCallable[_admin_pb2.DeleteAccountRequest, _admin_pb2.DeleteAccountResponse]  # type: ignore[assignment]
     """Mail stays on disk unless purge_mail is set. The home is never given to another account."""
+    ImportAccounts: _aio.UnaryUnaryMultiCallable[_admin_pb2.ImportAccountsRequest, _admin_pb2.ImportAccountsResponse]  # type: ignore[assignment]
+    """Adds many accounts as they were elsewhere: home, uid, gid and hash stay what they are. Each
+    call is one transaction; what is refused is told and does not stop the others.
+    """
     SetPassword: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetPasswordRequest, _admin_pb2.SetPasswordResponse]  # type: ignore[assignment]
     Kick: _aio.UnaryUnaryMultiCallable[_admin_pb2.KickRequest, _admin_pb2.KickResponse]  # type: ignore[assignment]
     """Ends the sessions of an account on every replica. It may log in again at once."""
@@ -189,6 +197,16 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.DeleteAccountResponse, _abc.Awaitable[_admin_pb2.DeleteAccountResponse]]:
         """Mail stays on disk unless purge_mail is set. The home is never given to another account."""
+
+    @_abc_1.abstractmethod
+    def ImportAccounts(
+        self,
+        request: _admin_pb2.ImportAccountsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ImportAccountsResponse, _abc.Awaitable[_admin_pb2.ImportAccountsResponse]]:
+        """Adds many accounts as they were elsewhere: home, uid, gid and hash stay what they are. Each
+        call is one transaction; what is refused is told and does not stop the others.
+        """
 
     @_abc_1.abstractmethod
     def SetPassword(

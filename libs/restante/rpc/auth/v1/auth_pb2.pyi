@@ -135,14 +135,16 @@ class WatchRequest(_message.Message):
     def __init__(self, position: _Optional[int] = ...) -> None: ...
 
 class WatchResponse(_message.Message):
-    __slots__ = ("position", "revocation", "report")
+    __slots__ = ("position", "revocation", "report", "report_only")
     POSITION_FIELD_NUMBER: _ClassVar[int]
     REVOCATION_FIELD_NUMBER: _ClassVar[int]
     REPORT_FIELD_NUMBER: _ClassVar[int]
+    REPORT_ONLY_FIELD_NUMBER: _ClassVar[int]
     position: int
     revocation: Revocation
     report: str
-    def __init__(self, position: _Optional[int] = ..., revocation: _Optional[_Union[Revocation, _Mapping]] = ..., report: _Optional[str] = ...) -> None: ...
+    report_only: str
+    def __init__(self, position: _Optional[int] = ..., revocation: _Optional[_Union[Revocation, _Mapping]] = ..., report: _Optional[str] = ..., report_only: _Optional[str] = ...) -> None: ...
 
 class Session(_message.Message):
     __slots__ = ("address", "service", "peer", "client", "tls", "mechanism", "since", "host", "actor")
