@@ -27,7 +27,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from restante.model import ErrorKind, MailError
 from restante.runtime.log import get_logger
-from services.auth.database import schema
+from services.auth.database import migrate
 
 log = get_logger(__name__)
 
@@ -108,7 +108,7 @@ class Database:
             if not self.prepared:
                 if self.is_sqlite:
                     _private_file(Path(self.url.database or ""))
-                self._begin(schema.create, True)
+                migrate.prepare(self._engine)
                 self.prepared = True
 
     def _fault(self, error: Exception) -> MailError:
