@@ -17,7 +17,7 @@ from services.auth.mechanisms.base import Attempt, Match, Mechanism
 from services.auth.mechanisms.password import PasswordMechanism
 from services.auth.names import Login, NameRules
 from services.auth.passwords.verifier import Verifier
-from services.auth.throttle import Throttle
+from services.auth.throttle.throttle import Throttle
 
 
 async def _nothing(_: str) -> None:

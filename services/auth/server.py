@@ -38,7 +38,7 @@ from services.auth.names import NameRules
 from services.auth.passwords.verifier import Verifier
 from services.auth.servicer import AuthServicer
 from services.auth.settings import AuthSettings
-from services.auth.throttle import Throttle
+from services.auth.throttle.make import make_throttle
 from services.auth.token import admin_token
 
 log = get_logger(__name__)
@@ -70,13 +70,7 @@ class AuthServer:
             threads=settings.verify_threads,
             queue=settings.verify_queue,
         )
-        self.throttle = Throttle(
-            base=settings.throttle_base_seconds,
-            cap=settings.throttle_cap_seconds,
-            patience=settings.throttle_patience_seconds,
-            forget=settings.throttle_forget_seconds,
-            pairs=settings.throttle_pairs,
-        )
+        self.throttle = make_throttle(settings)
         self.database = Database(database_url(settings.sql_url), threads=settings.sql_threads)
         context = ModuleContext(self.rules, self.database)
         modules = [make_module(name, settings, context) for name in settings.modules]
@@ -148,6 +142,7 @@ class AuthServer:
             await self._server.stop(grace)
         await self.changes.stop()
         self.verifier.close()
+        await self.throttle.close()
         await self.chain.close()
         await self.database.close()
 

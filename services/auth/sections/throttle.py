@@ -1,6 +1,6 @@
 """Settings: what failed logins cost."""
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from restante.runtime.settings import ServiceSettings
 
@@ -23,6 +23,15 @@ class ThrottleSettings(ServiceSettings):
     throttle_forget_seconds: float = Field(
         900.0, ge=1, le=86400 * 7, description="Failures older than this are forgotten."
     )
-    throttle_pairs: int = Field(
-        65536, ge=16, le=10_000_000, description="Pairs of user and address remembered."
+    throttle_address_free: int = Field(
+        20, ge=0, le=1_000_000, description="Failures of an address or /64 that slow nothing yet."
+    )
+    throttle_user_free: int = Field(
+        100, ge=0, le=1_000_000, description="Failures of a user from everywhere, likewise."
+    )
+    throttle_remembered: int = Field(
+        65536, ge=16, le=10_000_000, description="Users, addresses and pairs remembered here."
+    )
+    throttle_redis: SecretStr | None = Field(
+        None, description="redis://... where all replicas of auth count; by default each its own."
     )

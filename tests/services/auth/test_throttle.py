@@ -5,7 +5,9 @@ import asyncio
 import pytest
 
 from restante.model import ErrorKind, MailError
-from services.auth.throttle import PARALLEL, PARALLEL_PLACE, Throttle, network_of
+from services.auth.throttle.counters import LocalCounters, Pace
+from services.auth.throttle.places import network_of
+from services.auth.throttle.throttle import PARALLEL, PARALLEL_PLACE, Throttle
 
 
 class Clock:
@@ -27,11 +29,30 @@ def clock() -> Clock:
     return Clock()
 
 
+PACE = Pace(base=0.25, cap=15, patience=3, forget=900)
+
+
+class Places:
+    """Places as KnownPlaces keeps them, in memory."""
+
+    def __init__(self) -> None:
+        self.seen: set[tuple[str, str]] = set()
+
+    def note(self, address: str, place: str) -> None:
+        self.seen.add((address, place))
+
+    async def known(self, address: str, place: str) -> bool:
+        return (address, place) in self.seen
+
+
 @pytest.fixture
-def throttle(clock: Clock) -> Throttle:
-    return Throttle(
-        base=0.25, cap=15, patience=3, forget=900, pairs=16, clock=clock, sleep=clock.sleep
-    )
+def counters(clock: Clock) -> LocalCounters:
+    return LocalCounters(PACE, limit=64, clock=clock)
+
+
+@pytest.fixture
+def throttle(clock: Clock, counters: LocalCounters) -> Throttle:
+    return Throttle(PACE, counters=counters, known=Places(), sleep=clock.sleep)
 
 
 async def attempt(throttle: Throttle, user: str, peer: str, ok: bool | None) -> None:
@@ -75,8 +96,7 @@ async def test_success_clears_the_pair(throttle: Throttle, clock: Clock) -> None
     for _ in range(3):
         await guess(throttle, "fred", "192.0.2.1")
     await attempt(throttle, "fred", "192.0.2.1", True)
-    assert throttle.failures("fred", "192.0.2.1") == 0
-    assert len(throttle) == 0
+    assert await throttle.failures("fred", "192.0.2.1") == 0
     slept = len(clock.slept)
     await attempt(throttle, "fred", "192.0.2.1", True)
     assert len(clock.slept) == slept
@@ -91,12 +111,13 @@ async def test_failures_are_forgotten(throttle: Throttle, clock: Clock) -> None:
     assert len(clock.slept) == slept
 
 
-async def test_faults_do_not_count(throttle: Throttle) -> None:
+async def test_faults_do_not_count(throttle: Throttle, counters: LocalCounters) -> None:
     for _ in range(5):
         with pytest.raises(RuntimeError):
             async with throttle.attempt("fred", "192.0.2.1"):
                 raise RuntimeError("the database is down")
-    assert len(throttle) == 0
+    assert len(counters) == 0
+    assert throttle.idle
 
 
 async def test_attempts_at_once_are_no_way_round(throttle: Throttle) -> None:
@@ -135,7 +156,7 @@ async def test_a_burst_of_right_logins_passes(throttle: Throttle, clock: Clock) 
 
     await asyncio.gather(*(one() for _ in range(200)))
     assert clock.slept == []
-    assert len(throttle) == 0
+    assert throttle.idle
 
 
 async def test_a_waiter_that_gives_up_leaves_no_trace(throttle: Throttle) -> None:
@@ -153,7 +174,7 @@ async def test_a_waiter_that_gives_up_leaves_no_trace(throttle: Throttle) -> Non
     await asyncio.sleep(0)
     gate.set()
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert len(throttle) == 0
+    assert throttle.idle
 
 
 async def test_one_place_cannot_keep_the_hashing_busy(throttle: Throttle) -> None:
@@ -177,13 +198,57 @@ async def test_one_place_cannot_keep_the_hashing_busy(throttle: Throttle) -> Non
     gate.set()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert running == 99
-    assert len(throttle) == 0
+    assert throttle.idle
 
 
-async def test_memory_is_bounded(throttle: Throttle) -> None:
+async def test_memory_is_bounded(throttle: Throttle, counters: LocalCounters) -> None:
     for n in range(500):
+        await guess(throttle, f"user{n}", f"192.0.2.{n % 250}")
+    assert len(counters) <= 64
+
+
+async def test_a_place_that_tries_many_names_gets_slow(throttle: Throttle, clock: Clock) -> None:
+    seen = 0
+    for n in range(1000):
+        seen += await guess(throttle, f"user{n}", f"2001:db8::{n:x}")  # one /64
+        clock.now += 0.1
+    assert seen < 60
+    assert clock.slept
+    slept = len(clock.slept)
+    assert await guess(throttle, "user1", "2001:db8:0:1::1")
+    assert len(clock.slept) == slept
+
+
+async def test_an_owner_is_let_in_where_he_was_before(throttle: Throttle, clock: Clock) -> None:
+    """The same office, an attacker inside: who has logged in from there still does."""
+    await attempt(throttle, "fred", "192.0.2.1", True)
+    for n in range(200):
         await guess(throttle, f"user{n}", "192.0.2.1")
-    assert len(throttle) <= 16
+    slept = len(clock.slept)
+    await attempt(throttle, "fred", "192.0.2.1", True)
+    assert len(clock.slept) == slept
+    assert not await guess(throttle, "ann", "192.0.2.1")  # nobody knows her here
+
+
+async def test_guessing_from_everywhere_gets_slow(throttle: Throttle, clock: Clock) -> None:
+    await attempt(throttle, "fred", "198.51.100.7", True)
+    seen = 0
+    for n in range(1000):
+        seen += await guess(throttle, "fred", f"10.{n // 250}.{n % 250}.1")
+        clock.now += 0.1
+    assert seen < 150
+    slept = len(clock.slept)
+    await attempt(throttle, "fred", "198.51.100.7", True)
+    assert len(clock.slept) == slept
+
+
+async def test_a_good_login_buys_no_guesses_at_others(throttle: Throttle, clock: Clock) -> None:
+    seen = 0
+    for n in range(300):
+        seen += await guess(throttle, f"user{n}", "192.0.2.1")
+        await attempt(throttle, "mallory", "192.0.2.1", True) if n == 0 else None
+        clock.now += 0.1
+    assert seen < 40
 
 
 def test_places() -> None:
