@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from restante.model import Account, ErrorKind, MailError
+from services.auth.audit import Audit
 from services.auth.backends.base import PasswordChange
 from services.auth.backends.chain import Chain
 from services.auth.mechanisms.base import Attempt, Match, Mechanism
@@ -49,6 +50,7 @@ class Authenticator:
         *,
         failure_floor: float = 0.25,
         password_changed: Callable[[str], Awaitable[None]] = _nothing,
+        audit: Audit | None = None,
     ) -> None:
         """`failure_floor` in seconds; 0 answers failures as soon as they are known.
 
@@ -58,11 +60,30 @@ class Authenticator:
         self.chain, self.rules, self.verifier, self.throttle = chain, rules, verifier, throttle
         self._floor = failure_floor
         self._password_changed = password_changed
+        self._audit = audit
         password = PasswordMechanism(chain, verifier)
         self._mechanisms: Mapping[str, Mechanism] = {"plain": password, "login": password}
 
     async def authenticate(self, attempt: Attempt) -> Admission:
         """Judge an attempt. Raises MailError(AUTH_FAILED | DISABLED | TEMPORARY)."""
+        try:
+            admission = await self._judge(attempt)
+        except MailError as error:
+            self._refused("login", attempt, error)
+            raise
+        if self._audit is not None:
+            match = admission.match
+            self._audit.record(
+                action="login",
+                actor=f"master {admission.actor}" if admission.actor else "owner",
+                address=match.record.account.address,
+                service=attempt.service,
+                peer=attempt.peer,
+                detail=match.credential,
+            )
+        return admission
+
+    async def _judge(self, attempt: Attempt) -> Admission:
         started = asyncio.get_running_loop().time()
         mechanism = self._mechanisms.get(attempt.mechanism)
         if mechanism is None:
@@ -85,11 +106,24 @@ class Authenticator:
         Raises MailError as `authenticate`, BAD_REQUEST for an impossible password, CANNOT where
         the module cannot change passwords.
         """
-        match = (await self.authenticate(attempt)).match
-        change = PasswordChange(new, await self.verifier.hash(new), attempt.secret)
-        if not await match.module.set_password(match.login, change):
-            raise MailError(ErrorKind.CANNOT, "this password cannot be changed here")
-        await self._password_changed(match.record.account.address)
+        try:
+            match = (await self._judge(attempt)).match
+            change = PasswordChange(new, await self.verifier.hash(new), attempt.secret)
+            if not await match.module.set_password(match.login, change):
+                raise MailError(ErrorKind.CANNOT, "this password cannot be changed here")
+        except MailError as error:
+            self._refused("account.password", attempt, error)
+            raise
+        address = match.record.account.address
+        if self._audit is not None:
+            self._audit.record(
+                action="account.password",
+                actor="owner",
+                address=address,
+                service=attempt.service,
+                peer=attempt.peer,
+            )
+        await self._password_changed(address)
 
     async def lookup(self, address: str) -> Account:
         """Find an account. Raises MailError(NO_SUCH_USER | TEMPORARY)."""
@@ -105,6 +139,18 @@ class Authenticator:
             return self.rules.parse(text)
         except MailError:
             return None
+
+    def _refused(self, action: str, attempt: Attempt, error: MailError) -> None:
+        if self._audit is not None:
+            login = self.login(attempt.user)
+            self._audit.record(
+                action=action,
+                address=login.address if login else attempt.user[:320],
+                service=attempt.service,
+                peer=attempt.peer,
+                result=error.kind.value,
+                detail=error.text,
+            )
 
     async def _wait_until(self, moment: float) -> None:
         left = moment - asyncio.get_running_loop().time()

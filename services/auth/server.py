@@ -25,6 +25,7 @@ from restante.runtime.listener import Listener
 from restante.runtime.log import get_logger
 from services.auth import authdaemon
 from services.auth.admin import AdminServicer, Gate
+from services.auth.audit import Audit, Kind
 from services.auth.authenticator import Authenticator
 from services.auth.backends.base import ModuleContext
 from services.auth.backends.chain import Chain
@@ -77,6 +78,12 @@ class AuthServer:
         self.chain = Chain(modules, Options.parse(settings.default_options))
         self.hub = Hub()
         self.changes = Changes(self.database, modules, self.hub)
+        self.audit = Audit(
+            self.database,
+            kinds=[Kind(name) for name in settings.audit_table],
+            days=settings.audit_days,
+            file=settings.audit_file,
+        )
         self.authenticator = Authenticator(
             self.chain,
             self.rules,
@@ -84,6 +91,7 @@ class AuthServer:
             self.throttle,
             failure_floor=settings.failure_seconds,
             password_changed=self._password_changed,
+            audit=self.audit,
         )
         self.tcp_port = 0
         self._health = health.aio.HealthServicer()
@@ -103,6 +111,7 @@ class AuthServer:
             await self.chain.open()
         except MailError as error:
             log.warning("a module of accounts cannot be opened yet", error=error.text)
+        self.audit.start()
         self.changes.start()
         server = self._server = aio.server(options=_OPTIONS)
         servicer = AuthServicer(self.authenticator, self.hub, self.changes.replay)
@@ -144,6 +153,7 @@ class AuthServer:
         self.verifier.close()
         await self.throttle.close()
         await self.chain.close()
+        await self.audit.stop()
         await self.database.close()
 
     async def _password_changed(self, address: str) -> None:

@@ -46,15 +46,6 @@ class AuthServicer(auth_pb2_grpc.AuthServicer):
             admission = await self._authenticator.authenticate(attempt_of(request))
         except MailError as error:
             self._logins[error.kind].inc()
-            log.info(
-                "login refused",
-                user=request.user,
-                service=request.service,
-                peer=request.peer,
-                tls=request.tls,
-                reason=error.kind.value,
-                detail=error.text,
-            )
             await abort(context, error)
         except Exception:  # noqa: BLE001 - whatever it was, it is no verdict
             await _fault(context)

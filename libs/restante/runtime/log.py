@@ -10,7 +10,7 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from functools import lru_cache
 from typing import Any, Final, cast
 
@@ -31,6 +31,7 @@ _MAX_VALUE: Final = 2000  # characters of one value
 Event = MutableMapping[str, Any]
 
 _process = "restante"
+_json_style = False
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -56,10 +57,11 @@ def escape(text: str) -> str:
 
 def configure(level: str = "info", style: str = "console") -> None:
     """Set up this process's logs: level debug|info|warning|error, style console|json."""
+    global _json_style
     least = _LEVELS[level]
-    json_style = style == "json"
-    renderer = _json_line if json_style else _console_line
-    clean = _clean(str if json_style else escape)  # JSON has escapes of its own
+    _json_style = style == "json"
+    renderer = _json_line if _json_style else _console_line
+    clean = _clean(str if _json_style else escape)  # JSON has escapes of its own
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, _add_common, clean, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(least),
@@ -72,6 +74,20 @@ def configure(level: str = "info", style: str = "console") -> None:
     root.setLevel(max(least, logging.INFO) if least > 10 else logging.DEBUG)
     for noisy in ("asyncio", "sqlalchemy", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(max(least, logging.WARNING))
+
+
+def always(text: str, values: Mapping[str, str]) -> None:
+    """Write a line whatever the level is. For the audit log: a third of what a logger costs.
+
+    `values` are short, and no secrets.
+    """
+    event: Event = {"event": text, **values, "level": "info", "process": _process}
+    if not _json_style:
+        for key, value in values.items():
+            event[key] = escape(value)
+    line = _json_line(None, "", event) if _json_style else _console_line(None, "", event)
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
 
 
 def _add_common(logger: Any, method: str, event: Event) -> Event:
