@@ -107,14 +107,10 @@ class Authenticator:
         the module cannot change passwords.
         """
         try:
-            match = (await self._judge(attempt)).match
-            change = PasswordChange(new, await self.verifier.hash(new), attempt.secret)
-            if not await match.module.set_password(match.login, change):
-                raise MailError(ErrorKind.CANNOT, "this password cannot be changed here")
+            address = await self._set_password(attempt, new)
         except MailError as error:
             self._refused("account.password", attempt, error)
             raise
-        address = match.record.account.address
         if self._audit is not None:
             self._audit.record(
                 action="account.password",
@@ -124,6 +120,13 @@ class Authenticator:
                 peer=attempt.peer,
             )
         await self._password_changed(address)
+
+    async def _set_password(self, attempt: Attempt, new: bytes) -> str:
+        match = (await self._judge(attempt)).match
+        change = PasswordChange(new, await self.verifier.hash(new), attempt.secret)
+        if not await match.module.set_password(match.login, change):
+            raise MailError(ErrorKind.CANNOT, "this password cannot be changed here")
+        return match.record.account.address
 
     async def lookup(self, address: str) -> Account:
         """Find an account. Raises MailError(NO_SUCH_USER | TEMPORARY)."""
