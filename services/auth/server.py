@@ -33,12 +33,15 @@ from services.auth.backends.sql import SqlBackend
 from services.auth.changes import Changes
 from services.auth.database import journal
 from services.auth.database.engine import Database, database_url
+from services.auth.factors.security import Factors
 from services.auth.hub import Hub
 from services.auth.modules import make_module
 from services.auth.names import NameRules
 from services.auth.passwords.verifier import Verifier
 from services.auth.servicer import AuthServicer
+from services.auth.sessions import SessionReports
 from services.auth.settings import AuthSettings
+from services.auth.throttle.known import KnownPlaces
 from services.auth.throttle.make import make_throttle
 from services.auth.token import admin_token
 
@@ -71,24 +74,28 @@ class AuthServer:
             threads=settings.verify_threads,
             queue=settings.verify_queue,
         )
-        self.throttle = make_throttle(settings)
         self.database = Database(database_url(settings.sql_url), threads=settings.sql_threads)
+        self.known_places = KnownPlaces(self.database)
+        self.throttle = make_throttle(settings, self.known_places)
         context = ModuleContext(self.rules, self.database)
         modules = [make_module(name, settings, context) for name in settings.modules]
         self.chain = Chain(modules, Options.parse(settings.default_options))
         self.hub = Hub()
-        self.changes = Changes(self.database, modules, self.hub)
+        self.sessions = SessionReports(self.hub, self.database)
+        self.changes = Changes(self.database, modules, self.hub, self.sessions)
         self.audit = Audit(
             self.database,
             kinds=[Kind(name) for name in settings.audit_table],
             days=settings.audit_days,
             file=settings.audit_file,
         )
+        self.factors = Factors(self.database)
         self.authenticator = Authenticator(
             self.chain,
             self.rules,
             self.verifier,
             self.throttle,
+            self.factors,
             failure_floor=settings.failure_seconds,
             password_changed=self._password_changed,
             audit=self.audit,
@@ -114,7 +121,7 @@ class AuthServer:
         self.audit.start()
         self.changes.start()
         server = self._server = aio.server(options=_OPTIONS)
-        servicer = AuthServicer(self.authenticator, self.hub, self.changes.replay)
+        servicer = AuthServicer(self.authenticator, self.hub, self.changes.replay, self.sessions)
         auth_pb2_grpc.add_AuthServicer_to_server(servicer, server)
         sql = next((m for m in self.chain.modules if isinstance(m, SqlBackend)), None)
         if sql is not None:
@@ -150,8 +157,11 @@ class AuthServer:
         if self._server is not None:
             await self._server.stop(grace)
         await self.changes.stop()
+        await self.sessions.close()
         self.verifier.close()
         await self.throttle.close()
+        await self.known_places.close()
+        await self.factors.close()
         await self.chain.close()
         await self.audit.stop()
         await self.database.close()

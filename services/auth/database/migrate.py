@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Engine, insert, inspect, select, text
 
 from restante.model import ErrorKind, MailError
 from restante.runtime.log import get_logger
-from services.auth.database import schema
+from services.auth.database import generation, schema
 from services.auth.database.migrations.making import make
 
 log = get_logger(__name__)
@@ -39,9 +39,10 @@ _PATIENCE: Final = 60  # seconds; another replica may be busy with an upgrade
 def prepare(engine: Engine) -> None:
     """Make or upgrade the tables. Raises MailError(TEMPORARY), SQLAlchemyError, OSError."""
     with engine.connect() as connection, _alone(connection):
-        if _found(connection) == REVISIONS[-1]:
-            return
-        _bring_up_to_date(connection)
+        if _found(connection) != REVISIONS[-1]:
+            _bring_up_to_date(connection)
+        if connection.dialect.name == "sqlite":
+            generation.install(connection)
 
 
 def _bring_up_to_date(connection: Connection) -> None:

@@ -178,6 +178,15 @@ web_sessions = _table(
     Index("web_sessions_address", "address"),
 )
 
+# Networks that an account has logged in from (throttle/known.py).
+known_places = _table(
+    "known_places",
+    Column("address", _ADDRESS, primary_key=True),
+    Column("place", _PEER, primary_key=True),
+    Column("seen", BigInteger, nullable=False),
+    Index("known_places_seen", "seen"),
+)
+
 # What is remembered between the two halves of a passkey's exchange.
 challenges = _table(
     "challenges",

@@ -157,6 +157,14 @@ table(
     Column("created", BigInteger, nullable=False),
     Index("session_reports_created", "created"),
 )
+table(
+    metadata,
+    "known_places",
+    Column("address", String(400), primary_key=True),
+    Column("place", String(64), primary_key=True),
+    Column("seen", BigInteger, nullable=False),
+    Index("known_places_seen", "seen"),
+)
 
 
 def upgrade() -> None:
