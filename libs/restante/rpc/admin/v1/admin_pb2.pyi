@@ -359,6 +359,42 @@ class DeleteTokenResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class Master(_message.Message):
+    __slots__ = ("address", "domains", "created")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    DOMAINS_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    domains: _containers.RepeatedScalarFieldContainer[str]
+    created: _timestamp_pb2.Timestamp
+    def __init__(self, address: _Optional[str] = ..., domains: _Optional[_Iterable[str]] = ..., created: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class CreateMasterRequest(_message.Message):
+    __slots__ = ("master",)
+    MASTER_FIELD_NUMBER: _ClassVar[int]
+    master: Master
+    def __init__(self, master: _Optional[_Union[Master, _Mapping]] = ...) -> None: ...
+
+class ListMastersRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListMastersResponse(_message.Message):
+    __slots__ = ("masters",)
+    MASTERS_FIELD_NUMBER: _ClassVar[int]
+    masters: _containers.RepeatedCompositeFieldContainer[Master]
+    def __init__(self, masters: _Optional[_Iterable[_Union[Master, _Mapping]]] = ...) -> None: ...
+
+class DeleteMasterRequest(_message.Message):
+    __slots__ = ("address",)
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    def __init__(self, address: _Optional[str] = ...) -> None: ...
+
+class DeleteMasterResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class AppPassword(_message.Message):
     __slots__ = ("id", "name", "services", "read_only", "networks", "expires", "created", "last_used", "last_peer", "last_service")
     ID_FIELD_NUMBER: _ClassVar[int]

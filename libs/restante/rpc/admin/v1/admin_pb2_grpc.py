@@ -129,6 +129,21 @@ class AdminStub(object):
                 request_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteTokenRequest.SerializeToString,
                 response_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteTokenResponse.FromString,
                 _registered_method=True)
+        self.CreateMaster = channel.unary_unary(
+                '/restante.rpc.admin.v1.Admin/CreateMaster',
+                request_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.CreateMasterRequest.SerializeToString,
+                response_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.Master.FromString,
+                _registered_method=True)
+        self.ListMasters = channel.unary_unary(
+                '/restante.rpc.admin.v1.Admin/ListMasters',
+                request_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListMastersRequest.SerializeToString,
+                response_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListMastersResponse.FromString,
+                _registered_method=True)
+        self.DeleteMaster = channel.unary_unary(
+                '/restante.rpc.admin.v1.Admin/DeleteMaster',
+                request_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteMasterRequest.SerializeToString,
+                response_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteMasterResponse.FromString,
+                _registered_method=True)
         self.GetSecurity = channel.unary_unary(
                 '/restante.rpc.admin.v1.Admin/GetSecurity',
                 request_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.GetSecurityRequest.SerializeToString,
@@ -275,6 +290,25 @@ class AdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateMaster(self, request, context):
+        """Master users: accounts that may log in as others, by "user*master" and the master's password.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMasters(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteMaster(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetSecurity(self, request, context):
         """Second factor and app passwords of an account of any module.
         """
@@ -394,6 +428,21 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.DeleteToken,
                     request_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteTokenRequest.FromString,
                     response_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteTokenResponse.SerializeToString,
+            ),
+            'CreateMaster': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateMaster,
+                    request_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.CreateMasterRequest.FromString,
+                    response_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.Master.SerializeToString,
+            ),
+            'ListMasters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMasters,
+                    request_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListMastersRequest.FromString,
+                    response_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListMastersResponse.SerializeToString,
+            ),
+            'DeleteMaster': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteMaster,
+                    request_deserializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteMasterRequest.FromString,
+                    response_serializer=restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteMasterResponse.SerializeToString,
             ),
             'GetSecurity': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSecurity,
@@ -907,6 +956,87 @@ class Admin(object):
             '/restante.rpc.admin.v1.Admin/DeleteToken',
             restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteTokenRequest.SerializeToString,
             restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateMaster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/restante.rpc.admin.v1.Admin/CreateMaster',
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.CreateMasterRequest.SerializeToString,
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.Master.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMasters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/restante.rpc.admin.v1.Admin/ListMasters',
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListMastersRequest.SerializeToString,
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.ListMastersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteMaster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/restante.rpc.admin.v1.Admin/DeleteMaster',
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteMasterRequest.SerializeToString,
+            restante_dot_rpc_dot_admin_dot_v1_dot_admin__pb2.DeleteMasterResponse.FromString,
             options,
             channel_credentials,
             insecure,

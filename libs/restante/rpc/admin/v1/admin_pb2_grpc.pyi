@@ -65,6 +65,10 @@ class AdminStub:
     """Tokens for administration. The secret is shown once, by CreateToken."""
     ListTokens: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListTokensRequest, _admin_pb2.ListTokensResponse]
     DeleteToken: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DeleteTokenRequest, _admin_pb2.DeleteTokenResponse]
+    CreateMaster: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateMasterRequest, _admin_pb2.Master]
+    """Master users: accounts that may log in as others, by "user*master" and the master's password."""
+    ListMasters: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListMastersRequest, _admin_pb2.ListMastersResponse]
+    DeleteMaster: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DeleteMasterRequest, _admin_pb2.DeleteMasterResponse]
     GetSecurity: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetSecurityRequest, _admin_pb2.Security]
     """Second factor and app passwords of an account of any module."""
     ResetSecondFactor: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ResetSecondFactorRequest, _admin_pb2.ResetSecondFactorResponse]
@@ -110,6 +114,10 @@ class AdminAsyncStub(AdminStub):
     """Tokens for administration. The secret is shown once, by CreateToken."""
     ListTokens: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListTokensRequest, _admin_pb2.ListTokensResponse]  # type: ignore[assignment]
     DeleteToken: _aio.UnaryUnaryMultiCallable[_admin_pb2.DeleteTokenRequest, _admin_pb2.DeleteTokenResponse]  # type: ignore[assignment]
+    CreateMaster: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateMasterRequest, _admin_pb2.Master]  # type: ignore[assignment]
+    """Master users: accounts that may log in as others, by "user*master" and the master's password."""
+    ListMasters: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListMastersRequest, _admin_pb2.ListMastersResponse]  # type: ignore[assignment]
+    DeleteMaster: _aio.UnaryUnaryMultiCallable[_admin_pb2.DeleteMasterRequest, _admin_pb2.DeleteMasterResponse]  # type: ignore[assignment]
     GetSecurity: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetSecurityRequest, _admin_pb2.Security]  # type: ignore[assignment]
     """Second factor and app passwords of an account of any module."""
     ResetSecondFactor: _aio.UnaryUnaryMultiCallable[_admin_pb2.ResetSecondFactorRequest, _admin_pb2.ResetSecondFactorResponse]  # type: ignore[assignment]
@@ -260,6 +268,28 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.DeleteTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.DeleteTokenResponse, _abc.Awaitable[_admin_pb2.DeleteTokenResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def CreateMaster(
+        self,
+        request: _admin_pb2.CreateMasterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.Master, _abc.Awaitable[_admin_pb2.Master]]:
+        """Master users: accounts that may log in as others, by "user*master" and the master's password."""
+
+    @_abc_1.abstractmethod
+    def ListMasters(
+        self,
+        request: _admin_pb2.ListMastersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListMastersResponse, _abc.Awaitable[_admin_pb2.ListMastersResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def DeleteMaster(
+        self,
+        request: _admin_pb2.DeleteMasterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.DeleteMasterResponse, _abc.Awaitable[_admin_pb2.DeleteMasterResponse]]: ...
 
     @_abc_1.abstractmethod
     def GetSecurity(
