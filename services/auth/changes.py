@@ -29,6 +29,7 @@ from services.auth.backends.userdb import UserdbBackend
 from services.auth.database import journal
 from services.auth.database.engine import Database
 from services.auth.hub import Hub
+from services.auth.sessions import ASKED, SessionReports
 
 if TYPE_CHECKING:
     import psycopg
@@ -47,8 +48,9 @@ _UNKNOWN: Final = Revocation("", Reason.CHANGED)
 class JournalChanges:
     """Follows the journal of one database."""
 
-    def __init__(self, database: Database, hub: Hub) -> None:
-        self._database, self._hub = database, hub
+    def __init__(self, database: Database, hub: Hub, sessions: SessionReports) -> None:
+        """`sessions` hears when another replica asks."""
+        self._database, self._hub, self._sessions = database, hub, sessions
         self._position: int | None = None  # of the last entry published
         self._version: int | None = None  # SQLite's, when the journal was read last
         self._lock = asyncio.Lock()
@@ -104,14 +106,17 @@ class JournalChanges:
         try:
             async with asyncio.timeout(DEAD):
                 connection = await psycopg.AsyncConnection.connect(
-                    url.render_as_string(hide_password=False), autocommit=True
+                    url.render_as_string(hide_password=False),
+                    autocommit=True,
+                    application_name=self._sessions.application_name,
                 )
             async with connection:
                 await connection.execute(f"LISTEN {journal.CHANNEL}")
                 while True:
                     await self._prove(connection)
-                    async for _ in connection.notifies(timeout=BEAT, stop_after=1):
-                        pass
+                    async for notice in connection.notifies(timeout=BEAT, stop_after=1):
+                        if notice.payload == ASKED:
+                            self._sessions.asked()
                     await self._prune()
         except psycopg.Error as error:
             raise OSError(str(error).strip()) from error
@@ -233,8 +238,14 @@ def compare(
 class Changes:
     """The sources of all modules as one."""
 
-    def __init__(self, database: Database, modules: Sequence[Backend], hub: Hub) -> None:
-        self._journal = JournalChanges(database, hub)
+    def __init__(
+        self,
+        database: Database,
+        modules: Sequence[Backend],
+        hub: Hub,
+        sessions: SessionReports,
+    ) -> None:
+        self._journal = JournalChanges(database, hub, sessions)
         userdb = [UserdbChanges(m, hub) for m in modules if isinstance(m, UserdbBackend)]
         self._sources: list[JournalChanges | UserdbChanges] = [self._journal, *userdb]
         self._tasks: list[asyncio.Task[None]] = []

@@ -1,4 +1,4 @@
-"""Revocations on their way to the open Watch streams.
+"""Revocations, and questions for sessions, on their way to the open Watch streams.
 
 A source (changes.py) publishes what it saw. While any source may miss something (`lost`, until
 `found`) there are no streams: open ones end at once, new ones wait. So "synced", which each
@@ -82,6 +82,13 @@ class Hub:
         entry = _entry(revocation, position)
         for stream in self._streams:
             stream.put(entry)
+
+    def ask(self, request: str, only: str) -> int:
+        """Ask the listener of every stream for its sessions; return how many were asked."""
+        entry = auth_pb2.WatchResponse(report=request, report_only=only)
+        for stream in self._streams:
+            stream.put(entry)
+        return len(self._streams)
 
     def lost(self, source: object) -> None:
         """A source may miss changes from now on: all streams end."""

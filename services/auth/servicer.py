@@ -14,6 +14,7 @@ from restante.runtime.metrics import Counter
 from services.auth.authenticator import Authenticator
 from services.auth.hub import Hub, Replay
 from services.auth.mechanisms.base import Attempt
+from services.auth.sessions import SessionReports
 
 log = get_logger(__name__)
 
@@ -28,9 +29,11 @@ Context = aio.ServicerContext[Any, Any]
 class AuthServicer(auth_pb2_grpc.AuthServicer):
     """The gRPC face of auth."""
 
-    def __init__(self, authenticator: Authenticator, hub: Hub, replay: Replay) -> None:
+    def __init__(
+        self, authenticator: Authenticator, hub: Hub, replay: Replay, sessions: SessionReports
+    ) -> None:
         """`replay` reads what a Watch that goes on has missed."""
-        self._authenticator = authenticator
+        self._authenticator, self._sessions = authenticator, sessions
         self._hub, self._replay = hub, replay
         # Made once: finding a labelled counter costs more than counting.
         self._logins = {kind: _LOGINS.labels(kind.value) for kind in ErrorKind}
@@ -77,7 +80,8 @@ class AuthServicer(auth_pb2_grpc.AuthServicer):
     async def ReportSessions(
         self, request: auth_pb2.ReportSessionsRequest, context: Context
     ) -> auth_pb2.ReportSessionsResponse:
-        """Take the sessions of a worker; nobody asked for them yet."""
+        """Take the sessions of a worker."""
+        self._sessions.take(request)
         return auth_pb2.ReportSessionsResponse()
 
     async def Lookup(

@@ -5,6 +5,7 @@ from typing import Final
 
 from restante.rpc.channel import client_tls
 from restante.rpc.client import AuthClient, Revocation
+from restante.runtime.connection import Connection
 from restante.runtime.listener import Listener, listen
 from restante.runtime.metrics import Counter, Gauge
 from restante.runtime.worker import WorkerContext
@@ -55,7 +56,9 @@ class ImapService:
                 ),
                 verdict_seconds=settings.verdict_seconds,
             )
-            self._client.watch(self._revoked)
+            self._client.watch(
+                self._revoked, self._sessions, service="imap", host=settings.hostname
+            )
         self._backend = backend = Backend(
             settings, auth, self._store, self._pool, names_of(settings)
         )
@@ -87,6 +90,9 @@ class ImapService:
         if revocation.ends_sessions:
             for listener in self.listeners:
                 listener.end_sessions(revocation.address)
+
+    def _sessions(self) -> list[Connection]:
+        return [connection for listener in self.listeners for connection in listener.connections]
 
     def _measure(self) -> None:
         _CONNECTIONS.set(sum(len(listener.connections) for listener in self.listeners))

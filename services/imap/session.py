@@ -76,6 +76,9 @@ class Client(Protocol):
     def acquire_user(self, address: str) -> bool:
         """Count the connection as a session of the account, or say no."""
 
+    def note(self, **facts: str) -> None:
+        """Note what `restante who` shows: mechanism, actor, client."""
+
 
 class Session:
     """Everything a connection knows beside its socket."""

@@ -34,7 +34,7 @@ class Pop3Connection(Connection):
 
     async def run(self) -> None:
         """Greet, then serve until QUIT, a timeout, or the end of input."""
-        session = Session(self._backend, self.peer, TABLE, self.acquire_user)
+        session = Session(self._backend, self.peer, TABLE, self.acquire_user, self.note)
         try:
             await self._serve(session)
         finally:

@@ -100,6 +100,7 @@ async def _log_in(session: Session, name: str, secret: str, mechanism: str, fail
     if not session.admit(account.address):
         session.then = Then.CLOSE
         return error("Too many sessions of this account.", "SYS/TEMP")
+    session.note(mechanism=mechanism)
     session.account = account
     session.maildrop = await backend.open(account)
     _log.info("login", user=account.address, peer=peer.address, tls=peer.tls, method=mechanism)

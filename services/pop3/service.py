@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 from restante.model import INBOX, Account
 from restante.rpc.channel import client_tls
 from restante.rpc.client import AuthClient, Revocation
-from restante.runtime.connection import Peer
+from restante.runtime.connection import Connection, Peer
 from restante.runtime.listener import Listener, listen
 from restante.runtime.metrics import Counter, Gauge
 from restante.runtime.worker import WorkerContext
@@ -50,7 +50,7 @@ class Pop3Service:
             ),
             verdict_seconds=settings.verdict_seconds,
         )
-        self._auth.watch(self._revoked)
+        self._auth.watch(self._revoked, self._sessions, service="pop3", host=settings.hostname)
         for address, implicit in ((settings.listen, False), (settings.tls_listen, True)):
             if address and not (implicit and context.tls is None):
                 self.listeners.append(
@@ -116,6 +116,9 @@ class Pop3Service:
         if revocation.ends_sessions:
             for listener in self.listeners:
                 listener.end_sessions(revocation.address)
+
+    def _sessions(self) -> list[Connection]:
+        return [connection for listener in self.listeners for connection in listener.connections]
 
     def _measure(self) -> None:
         _CONNECTIONS.set(sum(len(listener.connections) for listener in self.listeners))

@@ -97,6 +97,7 @@ class Session:
         "counts",
         "login_failures",
         "maildrop",
+        "note",
         "peer",
         "position",
         "table",
@@ -110,11 +111,13 @@ class Session:
         peer: Peer,
         table: dict[str, Entry],
         admit: Callable[[str], bool] = lambda _: True,
+        note: Callable[..., None] = lambda **_: None,
     ) -> None:
+        """`note` takes what `restante who` shows (Connection.note)."""
         self.backend = backend
         self.peer = peer
         self.table = table
-        self.admit = admit
+        self.admit, self.note = admit, note
         self.then = Then.CONTINUE
         self.account: Account | None = None
         self.maildrop: Maildrop | None = None

@@ -15,6 +15,9 @@ either seen here, before the session exists, or finds it.
 """
 
 import asyncio
+import contextlib
+import os
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -28,6 +31,7 @@ from restante.rpc.channel import CHANNEL_OPTIONS, ClientTls
 from restante.rpc.convert import account_of
 from restante.rpc.errors import error_of
 from restante.rpc.revocation import Reason, Revocation
+from restante.rpc.sessions import Sessions, parts
 from restante.rpc.verdicts import Verdicts
 from restante.rpc.watch import Watch
 
@@ -69,13 +73,25 @@ class AuthClient:
         self._stub = auth_pb2_grpc.AuthStub(self._channel)
         self.verdicts = Verdicts(verdict_seconds)
         self._watching: asyncio.Task[None] | None = None
+        self._reporting: set[asyncio.Task[None]] = set()
 
-    def watch(self, revoked: Callable[[Revocation], None] = lambda _: None) -> None:
+    def watch(
+        self,
+        revoked: Callable[[Revocation], None] = lambda _: None,
+        sessions: Sessions = tuple,
+        *,
+        service: str = "",
+        host: str = "",
+    ) -> None:
         """Follow the revocations of auth until `close`; once per client.
 
         `revoked` is called for each, after its verdicts are dropped, and with everything CHANGED
         when some may have been missed. It must not block or raise.
+
+        `sessions` returns what this worker holds, for `restante who`; `service` and `host` stand
+        beside each.
         """
+        worker = f"{service}@{host}/{os.getpid()}/{secrets.token_hex(8)}"
 
         def tell(revocation: Revocation) -> None:
             self.verdicts.revoke(revocation)
@@ -85,7 +101,15 @@ class AuthClient:
             self.verdicts.close()
             tell(_EVERYTHING)
 
-        watch = Watch(self._stub, revoked=tell, synced=self.verdicts.open, broken=broken)
+        def report(request: str, only: str) -> None:
+            held = parts(sessions(), only, service=service, host=host)
+            task = asyncio.get_running_loop().create_task(self._send(request, worker, held))
+            self._reporting.add(task)
+            task.add_done_callback(self._reporting.discard)
+
+        watch = Watch(
+            self._stub, revoked=tell, synced=self.verdicts.open, broken=broken, report=report
+        )
         self._watching = asyncio.get_running_loop().create_task(watch.run())
 
     async def authenticate(
@@ -152,10 +176,25 @@ class AuthClient:
 
     async def close(self) -> None:
         """Close the channel; calls under way end with TEMPORARY."""
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.wait({self._watching})
+        tasks = {*self._reporting, *([self._watching] if self._watching else [])}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         await self._channel.close()
+
+    async def _send(
+        self, request: str, worker: str, held: AsyncIterator[list[auth_pb2.Session]]
+    ) -> None:
+        """Report sessions; where that fails auth counts this worker as silent."""
+        with contextlib.suppress(aio.AioRpcError):
+            async for sessions in held:
+                message = auth_pb2.ReportSessionsRequest(
+                    request=request, worker=worker, sessions=sessions
+                )
+                await self._stub.ReportSessions(message, timeout=self._deadline)
+            last = auth_pb2.ReportSessionsRequest(request=request, worker=worker, last=True)
+            await self._stub.ReportSessions(last, timeout=self._deadline)
 
     async def _call(self, method: Callable[..., Awaitable[_R]], request: _Q) -> _R:
         loop = asyncio.get_running_loop()

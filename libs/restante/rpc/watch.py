@@ -30,8 +30,10 @@ class Watch:
         revoked: Callable[[Revocation], None],
         synced: Callable[[], None],
         broken: Callable[[], None],
+        report: Callable[[str, str], None] = lambda _request, _only: None,
     ) -> None:
-        self._stub = stub
+        """`report` is told (request, only) where auth asks for the sessions that are held."""
+        self._stub, self._report = stub, report
         self._revoked, self._synced, self._broken = revoked, synced, broken
         self._position = 0
         self._delay = RETRY
@@ -65,6 +67,8 @@ class Watch:
         self._delay = RETRY
         if message.HasField("revocation"):
             self._revoked(revocation_of(message.revocation))
+        elif message.report:
+            self._report(message.report, message.report_only)
         else:
             self._synced()
         if message.position:

@@ -17,8 +17,10 @@ transport: no timer handle of its own (see wheel.py), no stream buffers.
 
 import asyncio
 import ssl
+import time
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
 
 from restante.runtime.log import get_logger
@@ -53,6 +55,19 @@ class Peer:
     tls_info: str = ""  # such as "TLSv1.3 TLS_AES_256_GCM_SHA384"
 
 
+@dataclass(slots=True)
+class Facts:
+    """What is shown of a session beside its user and peer (`restante who`)."""
+
+    since: int = 0  # unix seconds of the login
+    mechanism: str = ""  # "login", "plain", "scram-sha-256"...
+    actor: str = ""  # the master user who came in, "" for the owner
+    client: str = ""  # what the client calls itself
+
+
+_NOTHING: Final = Facts()
+
+
 class Connection(asyncio.Protocol, Timed):
     """Base of every protocol's connection; subclasses override run()."""
 
@@ -60,6 +75,7 @@ class Connection(asyncio.Protocol, Timed):
         "_draining",
         "_ended",
         "_eof",
+        "_facts",
         "_input",
         "_interrupted",
         "_listener",
@@ -94,6 +110,7 @@ class Connection(asyncio.Protocol, Timed):
         self._draining = False  # the waiter is drain()'s, not receive()'s
         self._ended = False  # the task is over
         self._user = ""
+        self._facts: Facts | None = None
         self.revoked = False  # the session must end: its account is not what it was
         self.counted_address = ""  # what the listener's limits counted; the listener's business
 
@@ -214,6 +231,18 @@ class Connection(asyncio.Protocol, Timed):
         """The account that acquire_user() counted, "" before."""
         return self._user
 
+    @property
+    def facts(self) -> Facts:
+        """What was noted of the session; not to be changed."""
+        return self._facts or _NOTHING
+
+    def note(self, **facts: str) -> None:
+        """Note fields of Facts; each text once in memory, however many sessions say it."""
+        if self._facts is None:
+            self._facts = Facts()
+        for name, value in facts.items():
+            setattr(self._facts, name, _shared(value))
+
     def acquire_user(self, address: str) -> bool:
         """Count this connection as a session of the account, or say no when it has too many.
 
@@ -226,6 +255,9 @@ class Connection(asyncio.Protocol, Timed):
         if self._user:
             self._listener.limits.user_release(self._user)
         self._user = address
+        if self._facts is None:
+            self._facts = Facts()
+        self._facts.since = int(time.time())
         return True
 
     def close(self) -> None:
@@ -402,6 +434,11 @@ class Connection(asyncio.Protocol, Timed):
         self._paused_reading = False
         if not self._transport.is_closing():
             self._transport.resume_reading()
+
+
+@lru_cache(maxsize=4096)
+def _shared(text: str) -> str:
+    return text
 
 
 def _peer_of(transport: asyncio.Transport) -> Peer:

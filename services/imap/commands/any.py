@@ -11,6 +11,8 @@ from services.imap.session import Session
 
 _ID_FIELDS: Final = 30  # RFC 2971 section 3.3 allows no more
 
+_NAME: Final = 80  # characters that `restante who` shows
+
 _log = get_logger(__name__)
 
 
@@ -42,5 +44,13 @@ async def identify(session: Session, command: Id) -> Reply:
             for name, value in command.fields[:_ID_FIELDS]
         }
         _log.info("client", user=session.user, **{f"id_{n[:30]}": v for n, v in said.items()})
+        session.client.note(client=_name(said))
     session.send(untagged.identity({"name": "Restante"}))
     return ok("ID completed.")
+
+
+def _name(said: dict[str, str]) -> str:
+    """Return "Name 1.2" of an ID's fields."""
+    fields = {name.lower(): value for name, value in said.items()}
+    words = (fields.get("name", ""), fields.get("version", ""))
+    return " ".join(filter(None, words))[:_NAME]

@@ -97,6 +97,7 @@ async def _check(session: Session, user: str, password: str, mechanism: str) -> 
         return _turn_away(session, _INSECURE)
     if not client.acquire_user(account.address):
         return _turn_away(session, _TOO_MANY, "LIMIT")
+    client.note(mechanism=mechanism)
     store = session.backend.store.open_account(account)
     if not session.backend.is_complete(account):
         await session.blocking(store.ensure)
