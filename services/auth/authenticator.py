@@ -14,6 +14,7 @@ from restante.model import Account, ErrorKind, MailError
 from services.auth.audit import Audit
 from services.auth.backends.base import PasswordChange
 from services.auth.backends.chain import Chain
+from services.auth.factors.security import Factors
 from services.auth.mechanisms.base import Attempt, Match, Mechanism
 from services.auth.mechanisms.password import PasswordMechanism
 from services.auth.names import Login, NameRules
@@ -47,6 +48,7 @@ class Authenticator:
         rules: NameRules,
         verifier: Verifier,
         throttle: Throttle,
+        factors: Factors,
         *,
         failure_floor: float = 0.25,
         password_changed: Callable[[str], Awaitable[None]] = _nothing,
@@ -58,10 +60,11 @@ class Authenticator:
         is answered.
         """
         self.chain, self.rules, self.verifier, self.throttle = chain, rules, verifier, throttle
+        self.factors = factors
         self._floor = failure_floor
         self._password_changed = password_changed
         self._audit = audit
-        password = PasswordMechanism(chain, verifier)
+        password = PasswordMechanism(chain, verifier, factors)
         self._mechanisms: Mapping[str, Mechanism] = {"plain": password, "login": password}
 
     async def authenticate(self, attempt: Attempt) -> Admission:
