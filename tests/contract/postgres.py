@@ -96,7 +96,7 @@ def running_postgres() -> Iterator[Postgres]:
     user = None
     with tempfile.TemporaryDirectory(prefix="pg") as name:
         if os.geteuid() == 0:  # postgres refuses to run as root
-            user = _ordinary_user()
+            user = ordinary_user("postgres", "nobody")
             shutil.chown(name, user)
         server = Postgres(programs, Path(name), user)
         server.create()
@@ -107,10 +107,11 @@ def running_postgres() -> Iterator[Postgres]:
             server.kill()
 
 
-def _ordinary_user() -> str:
-    for name in ("postgres", "nobody"):
+def ordinary_user(*names: str) -> str:
+    """Return the first of the names that this machine has, or skip the test."""
+    for name in names:
         try:
             return pwd.getpwnam(name).pw_name
         except KeyError:
             continue
-    pytest.skip("no ordinary user to run postgresql as")
+    pytest.skip("no ordinary user to run a server as")

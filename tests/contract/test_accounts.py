@@ -1,4 +1,4 @@
-"""What the SQL module promises, held against SQLite and PostgreSQL alike."""
+"""What the SQL module promises, held against SQLite, PostgreSQL and MariaDB alike."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +15,7 @@ from services.auth.backends.sql import SqlBackend
 from services.auth.database.engine import Database, database_url
 from services.auth.directory import NewAccount
 from services.auth.names import NameRules
+from tests.contract.mariadb import Mariadb, running_mariadb
 from tests.contract.postgres import Postgres, running_postgres
 
 RULES = NameRules()
@@ -26,11 +27,23 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module")
+def mariadb() -> Iterator[Mariadb]:
+    with running_mariadb() as server:
+        yield server
+
+
+@pytest.fixture(params=["postgres", "mariadb"])
+def database_server(request: pytest.FixtureRequest) -> Postgres | Mariadb:
+    server: Postgres | Mariadb = request.getfixturevalue(request.param)
+    return server
+
+
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/accounts.sqlite"
-    server: Postgres = request.getfixturevalue("postgres")
+    server: Postgres | Mariadb = request.getfixturevalue(request.param)
     return server.new_database()
 
 
@@ -87,8 +100,8 @@ async def test_an_account_is_found_as_it_was_made(backend: SqlBackend, domain: s
     assert str(account.options) == "a=1,disableimap=1"
     assert account.disabled is True
     assert record.password_for("imap") == "{PLAIN}x"
-    assert await backend.find(RULES.parse("nobody@example.test")) is None
-    assert await backend.find(RULES.parse("fred")) is None
+    for other in ("nobody@example.test", "fred", "frêd@example.test", "fréd@example.test"):
+        assert await backend.find(RULES.parse(other)) is None, other
 
 
 async def test_quota_of_the_domain_and_none(backend: SqlBackend, domain: str) -> None:
@@ -210,23 +223,23 @@ async def test_two_services_may_start_at_once(url: str, tmp_path: Path) -> None:
 
 
 async def test_a_dead_server_is_temporary_and_a_new_one_is_found(
-    postgres: Postgres, tmp_path: Path
+    database_server: Postgres | Mariadb, tmp_path: Path
 ) -> None:
-    url = postgres.new_database()
+    url = database_server.new_database()
     backend = SqlBackend(Database(database_url(url), threads=2), tmp_path / "mail")
     await backend.open()
     await change(backend, directory.create_domain, "example.test", "", "")
     await add(backend, "fred@example.test")
     login = RULES.parse("fred@example.test")
     try:
-        postgres.kill()
+        database_server.kill()
         for name in ("fred@example.test", "nobody@example.test"):
             assert await kind_of(backend.find(RULES.parse(name))) is ErrorKind.TEMPORARY
-        postgres.start()
+        database_server.start()
         # Connections of before the crash are in the pool; nobody gets to see that.
         assert await backend.find(login) is not None
-        postgres.kill()
-        postgres.start()
+        database_server.kill()
+        database_server.start()
         assert await backend.find(login) is not None
     finally:
         await backend.close()

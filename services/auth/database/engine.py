@@ -1,85 +1,118 @@
-"""Our own database by SQLAlchemy Core: SQLite embedded, PostgreSQL to scale out.
+"""Our own database by SQLAlchemy Core: SQLite embedded, PostgreSQL or MySQL to scale out.
 
 It holds the accounts of the SQL module and, whatever the modules are, what auth keeps itself:
 second factors, app passwords, sessions, API tokens, the audit table, the journal of revocations.
 
 Database calls block, so they run in a few threads of this module. Faults of the database are
 MailError(TEMPORARY). A read whose connection turns out to be dead (a restarted server) is tried
-once more on a fresh one. SQLite's WAL needs a local disk.
+once more on a fresh one, a write that the server gave up for a deadlock is tried once more.
+SQLite's WAL needs a local disk.
 
-`data_version` (SQLite only) makes caches that are never stale: PRAGMA data_version, asked of a
-connection that never writes, changes with every commit of any other connection, in this process
-or another; what was read counts only while the number is the one read *before* it was. The
-pragma costs microseconds and is asked at every look-up.
+`read` asks a replica where there are some. A replica's answer counts only if it was given out of a
+state that holds every revocation which this process has published already (`floor`): the
+position of the journal comes out of the same statement as the answer. While this process cannot
+follow the journal it cannot know what others changed, and only the primary is asked.
+
+`data_version` (SQLite only) makes caches that are never stale: a number that changes with every
+change which a login could depend on (generation.py), made in this process or another; what was
+read counts only while the number is the one read *before* it was. It costs microseconds and is
+asked at every look-up.
 """
 
 import asyncio
 import os
-import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Final, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy import URL, Connection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from restante.model import ErrorKind, MailError
 from restante.runtime.log import get_logger
-from services.auth.database import migrate
+from services.auth.database import drivers, migrate
+from services.auth.database.drivers import Limits, database_url
+from services.auth.database.generation import Generation
+from services.auth.database.replicas import Replicas
+
+__all__ = ["Database", "Limits", "database_url"]
 
 log = get_logger(__name__)
 
 _T = TypeVar("_T")
 
+Floor = Callable[[], int | None]
+"""Returns the position that an answer must have, None where only the primary's will do."""
 
-def database_url(text: str) -> URL:
-    """Parse a database URL; "postgresql://" means psycopg 3. Raises ValueError."""
-    try:
-        url = make_url(text)
-    except ArgumentError as error:
-        raise ValueError("expected sqlite:///path or postgresql://user@host/database") from error
-    if url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
-        return url.set(drivername="postgresql+psycopg")
-    if url.drivername != "sqlite" or not url.database or url.database == ":memory:":
-        raise ValueError("expected sqlite:///path or postgresql://user@host/database")
-    return url
+# A transaction that was rolled back as a whole because of another one.
+_DEADLOCKS: Final = ("40P01", "40001", 1213)
 
 
 class Database:
-    """An engine with its threads. `run` gives a function one transaction."""
+    """Engines with their threads. `run` gives a function one transaction."""
 
-    def __init__(self, url: URL, *, threads: int = 4) -> None:
-        """Does not connect yet."""
+    def __init__(
+        self,
+        url: URL,
+        *,
+        threads: int = 4,
+        replicas: Sequence[URL] = (),
+        limits: Limits | None = None,
+    ) -> None:
+        """Does not connect yet. `replicas` are servers of the same kind that follow `url`."""
         self.url = url
-        self.is_sqlite = url.get_backend_name() == "sqlite"
-        self._engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url, threads)
-        # Reads on a server go without BEGIN and COMMIT: one round trip for one SELECT.
-        self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.is_sqlite = drivers.is_sqlite(url)
+        self._limits = limits or Limits(connections=threads)
+        self._writer = drivers.writing_engine(url, self._limits)
+        self._reader = self._writer if self.is_sqlite else drivers.reading_engine(url, self._limits)
+        self._replicas = Replicas(replicas, self._limits)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sql")
         self._preparing = threading.Lock()
-        self._watch: _Watch | None = None
+        self._generation: Generation | None = None
         self.prepared = False
+        self.floor: Floor = lambda: None  # set by whoever follows the journal
 
     async def open(self) -> None:
-        """Connect, and create the tables where they are missing. Raises MailError(TEMPORARY)."""
+        """Connect, and bring the tables up to date. Raises MailError(TEMPORARY)."""
         await self.run(lambda _: None)
 
     def data_version(self) -> int | None:
         """Return SQLite's number, None where it cannot be told (other servers, a fault)."""
-        if self._watch is None:
+        if self._generation is None:
             if not (self.is_sqlite and self.prepared):
                 return None
-            self._watch = _Watch(self.url.database or "")
-        return self._watch.version()
+            self._generation = Generation(self.url.database or "")
+        return self._generation.read()
 
     async def run(
         self, work: Callable[[Connection], _T], *, write: bool = False, retry: bool = True
     ) -> _T:
-        """Run `work` in a transaction on a thread. Raises MailError, TEMPORARY for faults."""
+        """Run `work` on a thread, in a transaction where it writes. Raises MailError.
+
+        TEMPORARY for faults. `work` may be run twice: all that it does is what it does in the
+        database, and what it returns.
+        """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self._transact, work, write, retry)
+
+    async def read(self, work: Callable[[Connection], tuple[int | None, _T]]) -> _T:
+        """Run a `work` that only reads, on a replica where one is new enough.
+
+        It returns the newest position of the journal out of the same statement (None where the
+        statement gave no row to tell it), and its answer. Raises MailError as `run`.
+        """
+        floor = self.floor() if self._replicas else None
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._read, work, floor)
+
+    def _read(self, work: Callable[[Connection], tuple[int | None, _T]], floor: int | None) -> _T:
+        if floor is not None and self.prepared:
+            found = self._replicas.ask(work, floor)
+            if found is not None:
+                return found[0]
+        return self._transact(work, False, True)[1]
 
     def _transact(self, work: Callable[[Connection], _T], write: bool, retry: bool) -> _T:
         try:
@@ -87,7 +120,7 @@ class Database:
                 self._prepare()
             return self._begin(work, write)
         except DBAPIError as error:
-            if retry and not write and error.connection_invalidated:
+            if retry and _may_pass(error, write):
                 return self._transact(work, write, False)
             raise self._fault(error) from error
         except (SQLAlchemyError, OSError) as error:
@@ -97,7 +130,7 @@ class Database:
         if not (write or self.is_sqlite):
             with self._reader.connect() as connection:
                 return work(connection)
-        with self._engine.begin() as connection:
+        with self._writer.begin() as connection:
             if write and self.is_sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             return work(connection)
@@ -108,8 +141,17 @@ class Database:
             if not self.prepared:
                 if self.is_sqlite:
                     _private_file(Path(self.url.database or ""))
-                migrate.prepare(self._engine)
+                    migrate.prepare(self._writer)
+                else:
+                    self._prepare_server()
                 self.prepared = True
+
+    def _prepare_server(self) -> None:
+        patient = drivers.patient_engine(self.url, self._limits)
+        try:
+            migrate.prepare(patient)
+        finally:
+            patient.dispose()
 
     def _fault(self, error: Exception) -> MailError:
         log.error("accounts database failed", error=str(getattr(error, "orig", error)))
@@ -117,57 +159,24 @@ class Database:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._watch:
-            self._watch.close()
+        if self._generation:
+            self._generation.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self._engine.dispose()
+        self._writer.dispose()
+        self._reader.dispose()
+        self._replicas.close()
 
 
-def _sqlite_engine(url: URL) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": 5.0, "check_same_thread": False})
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # transactions are begun below, not by the driver
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}").close()
-
-    return engine
-
-
-def _postgres_engine(url: URL, threads: int) -> Engine:
-    return create_engine(
-        url,
-        pool_size=threads,
-        max_overflow=0,
-        pool_timeout=3,
-        pool_recycle=1800,
-        connect_args={"connect_timeout": 3, "options": "-c statement_timeout=4000"},
-    )
+def _may_pass(error: DBAPIError, write: bool) -> bool:
+    """True where the same work may succeed now."""
+    if write:
+        cause = error.orig
+        code = getattr(cause, "sqlstate", None) or (cause.args[0] if cause and cause.args else None)
+        return code in _DEADLOCKS
+    return error.connection_invalidated and not drivers.timed_out(error)
 
 
 def _private_file(path: Path) -> None:
     """Create the database file, readable by its owner only. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-
-
-class _Watch:
-    """Tells by a number whether the database changed: a reader that never writes."""
-
-    def __init__(self, path: str) -> None:
-        self._connection = sqlite3.connect(
-            path, timeout=0, isolation_level=None, check_same_thread=False
-        )
-        self._connection.execute("PRAGMA query_only=ON").close()
-
-    def version(self) -> int | None:
-        """Return the number, None where it cannot be told just now."""
-        try:
-            row = self._connection.execute("PRAGMA data_version").fetchone()
-        except sqlite3.Error:
-            return None
-        return int(row[0])
-
-    def close(self) -> None:
-        self._connection.close()

@@ -3,8 +3,9 @@
 Invariants
 - A row is written in the transaction of the change itself: whoever sees the change can see the
   row, and a crash loses neither or both.
-- Ids become visible in their order, so that "after N" misses none: on PostgreSQL writers hold an
-  advisory lock from before they take an id until they commit; SQLite has one writer anyway.
+- Ids become visible in their order, so that "after N" misses none: from before they take an id
+  until they commit, writers hold an advisory lock on PostgreSQL and a row on MySQL; SQLite has
+  one writer anyway. (A Galera cluster must be written to at one node.)
 - PostgreSQL wakes listeners on CHANNEL when the transaction commits. The rows are the truth, a
   notification only says "look".
 
@@ -18,7 +19,7 @@ from typing import Final
 from sqlalchemy import Connection, delete, func, insert, select, text
 
 from restante.rpc.revocation import Reason, Revocation
-from services.auth.database.schema import revocations
+from services.auth.database.schema import revision, revocations, web_sessions
 
 CHANNEL: Final = "restante_revocations"
 KEPT: Final = 7 * 86400  # seconds
@@ -29,14 +30,31 @@ _LOCK: Final = 7_265_737_462  # any number that only we use
 Entry = tuple[int, Revocation]  # position and what was revoked
 
 
-def record(connection: Connection, address: str, reason: Reason) -> None:
-    """Note a change in the transaction that makes it; `address` "" is every account."""
+def record(connection: Connection, address: str, reason: Reason, *, keep_session: str = "") -> None:
+    """Note a change in the transaction that makes it; `address` "" is every account.
+
+    Where that ends sessions, webmail's end here and now, but for the one with the id
+    `keep_session`: that of whoever makes the change.
+    """
+    lock(connection)
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         connection.execute(text(f"NOTIFY {CHANNEL}"))
     connection.execute(
         insert(revocations).values(address=address, reason=int(reason), created=int(time.time()))
     )
+    if reason is not Reason.CHANGED:
+        ended = delete(web_sessions).where(web_sessions.c.id != keep_session)
+        if address:
+            ended = ended.where(web_sessions.c.address == address)
+        connection.execute(ended)
+
+
+def lock(connection: Connection) -> None:
+    """Let no other change be noted until this transaction ends."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    elif connection.dialect.name == "mysql":
+        connection.execute(select(revision.c.version_num).with_for_update())
 
 
 def last(connection: Connection) -> int:
