@@ -25,6 +25,7 @@ from restante.model import ErrorKind, MailError, Options, Quota
 from restante.rpc.revocation import Reason
 from services.auth.database import journal
 from services.auth.database.schema import accounts, domains, removed_homes
+from services.auth.factors.store import forget
 from services.auth.names import Login, homes
 
 MAX_TEXT: Final = 4096
@@ -210,6 +211,7 @@ def delete_account(connection: Connection, address: str, *, dry_run: bool) -> Ro
                 home=row["home"], address=address, removed=int(time.time())
             )
         )
+        forget(connection, address)
         journal.record(connection, address, Reason.REMOVED)
     return row
 

@@ -51,6 +51,7 @@ class PasswordChange:
     new: bytes = field(repr=False)
     stored: str = field(repr=False)  # a hash of `new`, ready to be kept
     old: bytes = field(default=b"", repr=False)  # b"" where an administrator sets it
+    keep_session: str = ""  # id of the webmail session that goes on: the owner's own
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,12 @@ class SqlBackend:
                 .values(password=change.stored)
             )
             if done.rowcount == 1:
-                journal.record(connection, login.address, Reason.PASSWORD)
+                journal.record(
+                    connection,
+                    login.address,
+                    Reason.PASSWORD,
+                    keep_session=change.keep_session,
+                )
             return done.rowcount == 1
 
         return await self.database.run(work, write=True)
