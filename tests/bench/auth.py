@@ -153,9 +153,11 @@ async def timing(folder: Path, url: str, count: int) -> list[str]:
         client = AuthClient(bench.target)
         kinds: dict[str, list[float]] = {"wrong password": [], "unknown user": []}
         for n in range(count):
-            for kind, spent in kinds.items():
-                name = user(n % 16) if kind == "wrong password" else f"nobody{n}@{_DOMAIN}"
-                spent += (await timed([login(client, name, f"guess {n}")], 1))[1]
+            for kind, name in (
+                ("wrong password", user(n % 16)),
+                ("unknown user", f"nobody{n}@{_DOMAIN}"),
+            ):
+                kinds[kind] += (await timed([login(client, name, f"guess {n}")], 1))[1]
         await client.close()
         medians = {kind: statistics.median(spent) for kind, spent in kinds.items()}
         low, high = sorted(medians.values())
