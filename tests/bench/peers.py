@@ -16,7 +16,7 @@ from typing import Protocol
 from sqlalchemy import create_engine, insert
 
 from restante.store.volume import create_volume
-from services.auth.database import schema
+from services.auth.database import migrate, schema
 from tests.bench.mail import DOMAIN, Plan, make_accounts, stored_password
 from tests.support.system import System
 
@@ -94,7 +94,9 @@ def write_database(path: Path, homes: dict[str, Path]) -> None:
     """Write the accounts into Restante's database, with the hash the others have."""
     uid, gid = mail_owner()
     path.parent.mkdir(mode=0o700)
+    path.touch(mode=0o600)
     engine = create_engine(f"sqlite:///{path}")
+    migrate.prepare(engine)
     common = {"name": "", "quota": "", "options": "", "disabled": False, "created": 0, "updated": 0}
     rows = [
         common
@@ -104,11 +106,9 @@ def write_database(path: Path, homes: dict[str, Path]) -> None:
     ]
     domain = {"name": DOMAIN, "default_quota": "", "default_options": "", "created": 0}
     with engine.begin() as connection:
-        schema.create(connection)
         connection.execute(insert(schema.domains), domain)
         connection.execute(insert(schema.accounts), rows)
     engine.dispose()
-    path.chmod(0o600)
 
 
 class Restante:

@@ -226,11 +226,11 @@ WORKLOADS = [
     ),
     Workload(
         "imap",
-        "IMAP login, SELECT, LOGOUT; 16 connections",
+        "IMAP login, SELECT, LOGOUT; 64 connections",
         "imap",
         "per_second",
         True,
-        _throughput("imap", "imap", 16, users=SESSION_USERS),
+        _throughput("imap", "imap", 64, users=SESSION_USERS),
     ),
     Workload(
         "fetch",
