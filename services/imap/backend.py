@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from restante.model import Account
+from restante.rpc.attempt import Admitted, LoginAttempt
 from restante.store.account import MailStore
 from restante.store.mailbox import Mailbox
 from restante.store.pool import StorePool
@@ -17,17 +18,13 @@ _REMEMBERED: Final = 100_000  # accounts
 class Authenticator(Protocol):
     """The door to the auth service (restante.rpc.client.AuthClient)."""
 
-    async def authenticate(
-        self,
-        user: str,
-        password: str,
-        *,
-        service: str,
-        peer: str = "",
-        tls: bool = False,
-        mechanism: str = "plain",
-    ) -> Account:
-        """Check a password. Raises MailError(AUTH_FAILED | DISABLED | TEMPORARY)."""
+    async def admit(self, attempt: LoginAttempt) -> Admitted:
+        """Judge a login. Raises MailError(AUTH_FAILED | DISABLED | PERMISSION | TEMPORARY)."""
+
+    async def scram_parameters(
+        self, user: str, *, mechanism: str, service: str, peer: str = ""
+    ) -> tuple[bytes, int]:
+        """Return salt and iterations. Raises MailError(AUTH_FAILED | TEMPORARY)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from services.imap.session import Session
 
 _ALWAYS: Final = ("IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE")
-_LOGIN: Final = ("AUTH=PLAIN", "AUTH=LOGIN")
 _AFTER: Final = (
     "IDLE",
     "NAMESPACE",
@@ -38,4 +37,5 @@ def capabilities(session: "Session") -> tuple[str, ...]:
     if session.account is not None:
         return _ALWAYS + _AFTER
     start_tls = ("STARTTLS",) if session.may_start_tls else ()
-    return _ALWAYS + start_tls + (_LOGIN if session.may_use_password else ("LOGINDISABLED",))
+    login = () if session.may_use_password else ("LOGINDISABLED",)
+    return _ALWAYS + start_tls + login + tuple(f"AUTH={name}" for name in session.offered)

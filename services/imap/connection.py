@@ -11,7 +11,7 @@ Invariants
   does nothing, since the next command tells what changed.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -261,6 +261,16 @@ class ImapConnection(Connection):
     def secure(self) -> bool:
         """True if nobody on the way can read along: TLS, or a unix socket."""
         return self.peer.tls or self.peer.address == "unix"
+
+    @property
+    def bindings(self) -> Mapping[str, bytes]:
+        """Channel binding data by type (SASL), empty without TLS."""
+        return self.peer.bindings
+
+    @property
+    def certificate(self) -> str:
+        """The name in the client's verified certificate, "" if it showed none."""
+        return self.peer.certificate
 
     @property
     def may_start_tls(self) -> bool:

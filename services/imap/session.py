@@ -12,7 +12,7 @@ Invariants
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Container, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 from enum import IntFlag
 from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
 
@@ -21,6 +21,7 @@ from restante.runtime.log import get_logger
 from restante.runtime.metrics import Counter
 from restante.store.account import AccountStore
 from restante.wire.imap import response
+from restante.wire.sasl import offered, takes_passwords
 from services.imap.output import Output
 from services.imap.selected import Selected
 
@@ -56,6 +57,14 @@ class Client(Protocol):
     @property
     def secure(self) -> bool:
         """True if nobody on the way can read along."""
+
+    @property
+    def bindings(self) -> Mapping[str, bytes]:
+        """Channel binding data by type (SASL), empty without TLS."""
+
+    @property
+    def certificate(self) -> str:
+        """The name in the client's verified certificate, "" if it showed none."""
 
     @property
     def may_start_tls(self) -> bool:
@@ -140,9 +149,31 @@ class Session:
         return self.account is None and self.client.may_start_tls
 
     @property
+    def offered(self) -> tuple[str, ...]:
+        """SASL mechanisms that may be used here and now."""
+        return self._offered(private=self._private)
+
+    @property
+    def offered_inside_tls(self) -> tuple[str, ...]:
+        """Those that would be, if nobody could read along."""
+        return self._offered(private=True)
+
+    @property
     def may_use_password(self) -> bool:
-        """False where TLS is required and there is none."""
+        """False for LOGIN where TLS is required and there is none, or PLAIN is not allowed."""
+        return self._private and takes_passwords(self.backend.settings.sasl_mechanisms)
+
+    @property
+    def _private(self) -> bool:
         return self.client.secure or not self.backend.settings.tls_required
+
+    def _offered(self, *, private: bool) -> tuple[str, ...]:
+        return offered(
+            self.backend.settings.sasl_mechanisms,
+            private=private,
+            bindings=bool(self.client.bindings),
+            certificate=bool(self.client.certificate),
+        )
 
     def folder(self, name: bytes, *, create: bool = False) -> FolderName:
         """Return the folder of a client's mailbox name. Raises MailError(CANNOT)."""

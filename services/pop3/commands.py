@@ -6,7 +6,6 @@ from typing import Final
 
 from restante.model import ErrorKind, MailError
 from restante.wire.pop3 import Command, error, listing, message_chunks, ok, top_of
-from restante.wire.sasl import MECHANISMS
 from services.pop3 import login
 from services.pop3.session import AUTHORIZATION, TRANSACTION, Entry, Reply, Session, Then
 
@@ -25,8 +24,10 @@ async def capa(session: Session, command: Command) -> bytes:
     lines.append(f"EXPIRE {settings.expire.upper()}")
     if settings.login_delay:
         lines.append(f"LOGIN-DELAY {settings.login_delay}")
-    if login.may_log_in(session):
-        lines += ["USER", f"SASL {' '.join(MECHANISMS)}"]
+    if login.may_use_password(session):
+        lines.append("USER")
+    if offers := login.offers(session):
+        lines.append(f"SASL {' '.join(offers)}")
     if session.backend.tls_available and not session.peer.tls:
         lines.append("STLS")
     lines += ["UTF8 USER", "LANG", "IMPLEMENTATION Restante"]

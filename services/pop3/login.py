@@ -4,12 +4,23 @@ Courier's words are kept where clients and support desks know them. One Authenti
 login; the mailbox is opened in the same breath, so that +OK means that STAT will work.
 """
 
+from dataclasses import replace
 from functools import partial
 
 from restante.model import Account, ErrorKind, MailError
+from restante.rpc.attempt import Admitted, LoginAttempt
 from restante.runtime.log import get_logger
 from restante.wire.pop3 import Command, error, ok
-from restante.wire.sasl import MECHANISMS, Challenge, Exchange, SaslError, Step
+from restante.wire.sasl import (
+    Challenge,
+    Credentials,
+    Exchange,
+    SaslError,
+    Scene,
+    Step,
+    offered,
+    takes_passwords,
+)
 from services.pop3.session import Session, Then, refusal
 
 _log = get_logger(__name__)
@@ -30,21 +41,26 @@ async def password(session: Session, command: Command) -> bytes:
     name, session.user = session.user, ""
     if not name or not command.raw_argument:
         raise MailError(ErrorKind.BAD_REQUEST, "USER/PASS required.")
-    return await _log_in(session, name, command.raw_argument, "plain", "Login failed.")
+    secret = command.raw_argument.encode("utf-8", "surrogateescape")
+    attempt = _attempt(session, name, secret, "login")
+    admitted = await _judged(session, attempt, "Login failed.")
+    return admitted if isinstance(admitted, bytes) else await _enter(session, attempt, admitted)
 
 
 async def auth(session: Session, command: Command) -> bytes:
     """AUTH mechanism [initial-response]; AUTH alone lists the mechanisms, as old clients expect."""
     words = command.words
     if not words:
-        return ok("\r\n".join(("Mechanisms follow.", *_offered(session), ".")))
-    _require_privacy(session)
+        return ok("\r\n".join(("Mechanisms follow.", *offers(session), ".")))
+    name, scene = words[0].upper(), _scene(session)
+    if name not in scene.offered and name in _offered(session, private=True):
+        raise MailError(ErrorKind.PRIVACY_REQUIRED, "TLS required to log in.")
     if len(words) > 2:
         raise MailError(ErrorKind.BAD_REQUEST, "Invalid command.")
     initial = words[1].encode() if len(words) == 2 else None
     try:
-        exchange = Exchange(words[0])
-        return await _advance(session, exchange, exchange.begin(initial), words[0].lower())
+        exchange = Exchange(name, scene)
+        return await _advance(session, exchange, exchange.begin(initial), name.lower())
     except SaslError as fault:
         return _failed(session, fault)
 
@@ -60,12 +76,61 @@ async def _continue(session: Session, exchange: Exchange, mechanism: str, line: 
 
 
 async def _advance(session: Session, exchange: Exchange, step: Step, mechanism: str) -> bytes:
-    if isinstance(step, Challenge):
-        session.continuation = partial(_continue, session, exchange, mechanism)
-        return b"+ " + step.data + b"\r\n"
-    if step.authorization:
-        return _count_failure(session, error("Authentication failed.", "AUTH"))
-    return await _log_in(session, step.user, step.password, mechanism, "Authentication failed.")
+    if isinstance(step, Credentials):
+        return await _check(session, exchange, step, mechanism)
+    if not isinstance(step, Challenge):
+        found = await session.backend.scram_parameters(step.user, mechanism, session.peer)
+        step = exchange.parameters(*found)
+        return await _advance(session, exchange, step, mechanism)
+    session.continuation = partial(_continue, session, exchange, mechanism)
+    return _continuation(step)
+
+
+async def _check(
+    session: Session, exchange: Exchange, credentials: Credentials, mechanism: str
+) -> bytes:
+    attempt = replace(
+        _attempt(session, credentials.user, credentials.secret, mechanism),
+        challenge=credentials.challenge,
+        authorization=credentials.authorization,
+    )
+    admitted = await _judged(session, attempt, "Authentication failed.")
+    if isinstance(admitted, bytes):
+        # RFC 7628 section 3.2.3: what was wrong goes first, then the client may speak once more.
+        last = None if session.then is Then.CLOSE else exchange.refused()
+        if last is None:
+            return admitted
+        session.continuation = partial(_give_up, admitted)
+        return _continuation(last)
+    last = exchange.accepted(admitted.proof)
+    if last is None:
+        return await _enter(session, attempt, admitted)
+    session.continuation = partial(_finish, session, exchange, attempt, admitted)
+    return _continuation(last)
+
+
+async def _give_up(reply: bytes, line: bytes) -> bytes:
+    """Whatever the client says to a refusal."""
+    return reply
+
+
+async def _finish(
+    session: Session, exchange: Exchange, attempt: LoginAttempt, admitted: Admitted, line: bytes
+) -> bytes:
+    """The client's answer to our last word."""
+    try:
+        exchange.finish(line)
+    except SaslError as fault:
+        session.then = Then.CLOSE  # the session is counted already, and not wanted
+        return error(fault.text)
+    try:
+        return await _enter(session, attempt, admitted)
+    except MailError as fault:
+        return refusal(fault)
+
+
+def _continuation(challenge: Challenge) -> bytes:
+    return b"+ " + challenge.data + b"\r\n"
 
 
 def _failed(session: Session, fault: SaslError) -> bytes:
@@ -73,15 +138,23 @@ def _failed(session: Session, fault: SaslError) -> bytes:
     return reply if fault.aborted else _count_failure(session, reply)
 
 
-async def _log_in(session: Session, name: str, secret: str, mechanism: str, failed: str) -> bytes:
+def _attempt(session: Session, user: str, secret: bytes, mechanism: str) -> LoginAttempt:
+    peer = session.peer
+    return LoginAttempt(user, secret, "pop3", peer.address, tls=peer.tls, mechanism=mechanism)
+
+
+async def _judged(session: Session, attempt: LoginAttempt, failed: str) -> Admitted | bytes:
+    """Return who came in, counted as a session, or the reply that refuses."""
     backend, peer = session.backend, session.peer
     # No await between here and `admit`: a revocation finds the session, or comes before the answer.
     try:
-        account = await backend.authenticate(name, secret, peer, mechanism)
+        admitted = await backend.log_in(attempt)
     except MailError as fault:
-        _log.info("login failed", user=name, peer=peer.address, reason=fault.kind.value)
+        _log.info("login failed", user=attempt.user, peer=peer.address, reason=fault.kind.value)
         if fault.kind is ErrorKind.AUTH_FAILED:
             return _count_failure(session, error(failed, "AUTH"))
+        if fault.kind is ErrorKind.PERMISSION:
+            return _count_failure(session, error(fault.text, "AUTH"))
         if fault.kind is ErrorKind.DISABLED:
             session.then = Then.CLOSE
             return error("POP3 access disabled for this account.")
@@ -89,6 +162,7 @@ async def _log_in(session: Session, name: str, secret: str, mechanism: str, fail
             session.then = Then.CLOSE
             return error("POP3 access disabled via insecure connection.")
         return error("Temporary problem, please try again later", "SYS/TEMP")
+    account = admitted.account
     refused = _refused_by_options(account, tls=peer.tls)
     if refused:
         _log.info("login refused", user=account.address, peer=peer.address, reason=refused)
@@ -100,10 +174,17 @@ async def _log_in(session: Session, name: str, secret: str, mechanism: str, fail
     if not session.admit(account.address):
         session.then = Then.CLOSE
         return error("Too many sessions of this account.", "SYS/TEMP")
-    session.note(mechanism=mechanism)
+    session.note(mechanism=attempt.mechanism, actor=admitted.actor)
+    return admitted
+
+
+async def _enter(session: Session, attempt: LoginAttempt, admitted: Admitted) -> bytes:
+    account, peer = admitted.account, session.peer
     session.account = account
-    session.maildrop = await backend.open(account)
-    _log.info("login", user=account.address, peer=peer.address, tls=peer.tls, method=mechanism)
+    session.maildrop = await session.backend.open(account)
+    _log.info(
+        "login", user=account.address, peer=peer.address, tls=peer.tls, method=attempt.mechanism
+    )
     return ok("logged in.")
 
 
@@ -123,15 +204,36 @@ def _count_failure(session: Session, reply: bytes) -> bytes:
     return reply
 
 
-def may_log_in(session: Session) -> bool:
-    """False where a password is not taken before TLS."""
+def may_use_password(session: Session) -> bool:
+    """False for USER and PASS where TLS is missing, or where PLAIN is not allowed."""
+    return _private(session) and takes_passwords(session.backend.settings.sasl_mechanisms)
+
+
+def offers(session: Session) -> tuple[str, ...]:
+    """SASL mechanisms that may be used here and now."""
+    return _offered(session, private=_private(session))
+
+
+def _private(session: Session) -> bool:
     return session.peer.tls or not session.backend.settings.tls_required
 
 
 def _require_privacy(session: Session) -> None:
-    if not may_log_in(session):
+    if not _private(session):
         raise MailError(ErrorKind.PRIVACY_REQUIRED, "TLS required to log in.")
+    if not may_use_password(session):
+        raise MailError(ErrorKind.PERMISSION, "Passwords are not taken here, use AUTH.")
 
 
-def _offered(session: Session) -> tuple[str, ...]:
-    return MECHANISMS if may_log_in(session) else ()
+def _offered(session: Session, *, private: bool) -> tuple[str, ...]:
+    return offered(
+        session.backend.settings.sasl_mechanisms,
+        private=private,
+        bindings=bool(session.peer.bindings),
+        certificate=bool(session.peer.certificate),
+    )
+
+
+def _scene(session: Session) -> Scene:
+    peer, settings = session.peer, session.backend.settings
+    return Scene(offers(session), settings.hostname, peer.bindings, peer.certificate)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from restante.model import INBOX, Account
+from restante.rpc.attempt import Admitted, LoginAttempt
 from restante.rpc.channel import client_tls
 from restante.rpc.client import AuthClient, Revocation
 from restante.runtime.connection import Connection, Peer
@@ -80,10 +81,14 @@ class Pop3Service:
         """True where STLS can be offered."""
         return self._context.tls is not None
 
-    async def authenticate(self, user: str, password: str, peer: Peer, mechanism: str) -> Account:
-        """Ask auth. Raises MailError(AUTH_FAILED | DISABLED | TEMPORARY)."""
-        return await self._auth.authenticate(
-            user, password, service="pop3", peer=peer.address, tls=peer.tls, mechanism=mechanism
+    async def log_in(self, attempt: LoginAttempt) -> Admitted:
+        """Ask auth. Raises MailError(AUTH_FAILED | DISABLED | PERMISSION | TEMPORARY)."""
+        return await self._auth.admit(attempt)
+
+    async def scram_parameters(self, user: str, mechanism: str, peer: Peer) -> tuple[bytes, int]:
+        """Ask auth. Raises MailError(AUTH_FAILED | TEMPORARY)."""
+        return await self._auth.scram_parameters(
+            user, mechanism=mechanism, service="pop3", peer=peer.address
         )
 
     def early(self, account: Account) -> bool:

@@ -15,6 +15,7 @@ from enum import Enum, auto
 from typing import Final, Protocol, TypeVar
 
 from restante.model import Account, ErrorKind, MailError
+from restante.rpc.attempt import Admitted, LoginAttempt
 from restante.runtime.connection import Peer
 from restante.runtime.log import get_logger
 from restante.wire.pop3 import BadLine, Command, RawLine, error
@@ -52,8 +53,11 @@ class Backend(Protocol):
     def tls_available(self) -> bool:
         """True where STLS can be offered."""
 
-    async def authenticate(self, user: str, password: str, peer: Peer, mechanism: str) -> Account:
-        """Check a password. Raises MailError(AUTH_FAILED | DISABLED | TEMPORARY)."""
+    async def log_in(self, attempt: LoginAttempt) -> Admitted:
+        """Ask auth. Raises MailError(AUTH_FAILED | DISABLED | PERMISSION | TEMPORARY)."""
+
+    async def scram_parameters(self, user: str, mechanism: str, peer: Peer) -> tuple[bytes, int]:
+        """Return salt and iterations. Raises MailError(AUTH_FAILED | TEMPORARY)."""
 
     def early(self, account: Account) -> bool:
         """True where the account logged in less than LOGIN-DELAY seconds ago."""

@@ -26,6 +26,7 @@ from grpc import aio
 
 from restante.model import Account, ErrorKind, MailError
 from restante.rpc.admin_client import AdminClient
+from restante.rpc.attempt import Admitted, LoginAttempt
 from restante.rpc.auth.v1 import auth_pb2, auth_pb2_grpc
 from restante.rpc.channel import CHANNEL_OPTIONS, ClientTls
 from restante.rpc.convert import account_of
@@ -35,7 +36,15 @@ from restante.rpc.sessions import Sessions, parts
 from restante.rpc.verdicts import Verdicts
 from restante.rpc.watch import Watch
 
-__all__ = ["AdminClient", "AuthClient", "ClientTls", "Reason", "Revocation"]
+__all__ = [
+    "AdminClient",
+    "Admitted",
+    "AuthClient",
+    "ClientTls",
+    "LoginAttempt",
+    "Reason",
+    "Revocation",
+]
 
 DEADLINE: Final = 5.0  # seconds
 RESTART: Final = 2.0  # seconds that a call waits for an auth service that just went away
@@ -127,33 +136,67 @@ class AuthClient:
         `password` may hold surrogate escapes for bytes that are not UTF-8. `peer` is the mail
         client's IP address: failed logins are slowed per user and peer.
         """
+        try:
+            secret = password.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:  # another lone surrogate: no such password can exist
+            raise MailError(ErrorKind.AUTH_FAILED) from None
+        attempt = LoginAttempt(user, secret, service, peer, tls, mechanism)
+        return (await self.admit(attempt)).account
+
+    async def admit(self, attempt: LoginAttempt) -> Admitted:
+        """Judge a login by any mechanism. Raises MailError(AUTH_FAILED | DISABLED | TEMPORARY)."""
         verdicts = self.verdicts
         key = b""
-        if verdicts.usable:
-            key = verdicts.key(user, password, service=service, tls=tls, mechanism=mechanism)
+        if verdicts.usable and attempt.is_password:
+            key = verdicts.key(
+                attempt.user,
+                attempt.secret.decode("utf-8", "surrogateescape"),
+                service=attempt.service,
+                tls=attempt.tls,
+                mechanism=attempt.mechanism,
+            )
             known = verdicts.get(key)
             if known is not None:
-                return known
+                return Admitted(known)
         try:
             request = auth_pb2.AuthenticateRequest(
-                user=user,
-                password=password.encode("utf-8", "surrogateescape"),
-                service=service,
-                peer=peer,
-                tls=tls,
-                mechanism=mechanism,
+                user=attempt.user,
+                password=attempt.secret,
+                service=attempt.service,
+                peer=attempt.peer,
+                tls=attempt.tls,
+                mechanism=attempt.mechanism,
+                challenge=attempt.challenge,
+                authorization=attempt.authorization,
             )
         except ValueError:  # a lone surrogate: no such name can exist
             raise MailError(ErrorKind.AUTH_FAILED) from None
-        for _ in range(ATTEMPTS):
+        # A proof answers a challenge that was made once: it is not judged twice.
+        for _ in range(ATTEMPTS if attempt.is_password else 1):
             with verdicts.asking() as flight:
                 answer = await self._call(self._stub.Authenticate, request)
             account = account_of(answer.account)
-            if not flight.ended(account.address):
+            if not (flight.ended(account.address) or (answer.actor and flight.ended(answer.actor))):
                 if key and answer.reusable:
                     verdicts.put(key, account, flight)
-                return account
+                return Admitted(account, answer.actor, answer.proof)
         raise MailError(ErrorKind.TEMPORARY, "the account is being changed")
+
+    async def scram_parameters(
+        self, user: str, *, mechanism: str, service: str, peer: str = ""
+    ) -> tuple[bytes, int]:
+        """Return salt and iterations of a SCRAM exchange; a user who does not exist has some, too.
+
+        Raises MailError(TEMPORARY), or AUTH_FAILED where auth does not offer SCRAM.
+        """
+        try:
+            request = auth_pb2.ScramParametersRequest(
+                user=user, mechanism=mechanism, service=service, peer=peer
+            )
+        except ValueError:
+            raise MailError(ErrorKind.AUTH_FAILED) from None
+        answer = await self._call(self._stub.ScramParameters, request)
+        return answer.salt, answer.iterations
 
     async def lookup(self, address: str) -> Account:
         """Find an account for delivery. Raises MailError(NO_SUCH_USER | TEMPORARY).

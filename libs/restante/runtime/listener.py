@@ -62,9 +62,12 @@ class Listener:
                 await self._empty.wait()
 
     def end_sessions(self, user: str) -> None:
-        """Revoke the sessions of an account; "" is everybody who has logged in."""
+        """Revoke the sessions of an account; "" is everybody who has logged in.
+
+        So end those, too, that the account opened as master of another.
+        """
         for connection in tuple(self.connections):
-            if connection.user and user in ("", connection.user):
+            if connection.user and user in ("", connection.user, connection.facts.actor):
                 connection.revoke()
 
     def stop_accepting(self) -> None:

@@ -16,7 +16,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -56,6 +56,31 @@ def _networks(value: object) -> object:
 
 def _absolute(value: object) -> object:
     return Path(os.path.abspath(os.path.expanduser(str(value)))) if value is not None else None
+
+
+SASL_MECHANISMS: Final = (
+    "PLAIN",
+    "LOGIN",
+    "CRAM-MD5",
+    "CRAM-SHA1",
+    "CRAM-SHA256",
+    "SCRAM-SHA-256",
+    "SCRAM-SHA-256-PLUS",
+    "EXTERNAL",
+    "OAUTHBEARER",
+    "XOAUTH2",
+)
+"""The names that sasl_mechanisms may have: those of restante.wire.sasl, which a test compares."""
+
+
+def _mechanisms(value: object) -> object:
+    names = value.upper().replace(",", " ").split() if isinstance(value, str) else value
+    if isinstance(names, list | tuple):
+        unknown = [name for name in names if name not in SASL_MECHANISMS]
+        if unknown:
+            raise ValueError(f"expected some of: {' '.join(SASL_MECHANISMS)}")
+        return tuple(dict.fromkeys(names))
+    return names
 
 
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
@@ -98,6 +123,16 @@ class CommonSettings(BaseSettings):
     tls_key: AbsolutePath = Field(
         default_factory=lambda done: done["data"] / "tls" / "key.pem",
         description="PEM private key of the certificate.",
+    )
+    tls_client_ca: AbsolutePath | None = Field(
+        default=None,
+        description="PEM CAs whose client certificates are asked for, not demanded, in IMAP and"
+        " POP3 (SASL EXTERNAL).",
+    )
+    sasl_mechanisms: Annotated[tuple[str, ...], BeforeValidator(_mechanisms)] = Field(
+        default=("PLAIN", "LOGIN"),
+        description="What IMAP and POP3 offer, best first; without PLAIN and LOGIN no password is"
+        f" taken in any command: {' '.join(SASL_MECHANISMS)}.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged."

@@ -2,13 +2,22 @@
 
 The files are looked at at most once per second, at a handshake. A change that cannot be loaded
 (half written, key and certificate of different pairs) is logged and the old context stays.
+
+Client certificates are asked for where a CA for them is set, and never demanded: a client without
+one is served, one with a certificate that does not verify fails the handshake.
 """
 
+import hashlib
 import os
 import ssl
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from restante.model import ErrorKind, MailError
 from restante.runtime.log import get_logger
@@ -16,21 +25,30 @@ from restante.runtime.log import get_logger
 _LOOK_EVERY: Final = 1.0  # seconds
 _log = get_logger(__name__)
 
-Stamp = tuple[int, int, int, int, int, int]
+Stamp = tuple[int, ...]
+
+NO_BINDINGS: Final[Mapping[str, bytes]] = MappingProxyType({})
+
+
+class ServerContext(ssl.SSLContext):
+    """A context that knows the channel binding data of its certificate, by type (RFC 5929)."""
+
+    bindings: Mapping[str, bytes] = NO_BINDINGS
 
 
 class TlsContexts:
     """The server's TLS contexts. TLS 1.2 at least."""
 
-    def __init__(self, certificate: Path, key: Path) -> None:
+    def __init__(self, certificate: Path, key: Path, client_ca: Path | None = None) -> None:
         """Load the pair. Raises MailError(CANNOT) with a text that names the file at fault."""
         self._certificate = certificate
         self._key = key
+        self._client_ca = client_ca
         self._stamp = self._look()
         self._looked = time.monotonic()
         self._context = self._load()
 
-    def context(self) -> ssl.SSLContext:
+    def context(self) -> ServerContext:
         """Return the context for a handshake now."""
         now = time.monotonic()
         if now - self._looked >= _LOOK_EVERY:
@@ -46,31 +64,72 @@ class TlsContexts:
         return self._context
 
     def _look(self) -> Stamp:
+        files = filter(None, (self._certificate, self._key, self._client_ca))
         try:
-            one, two = os.stat(self._certificate), os.stat(self._key)
+            seen = [os.stat(path) for path in files]
         except OSError as error:
             raise MailError(
                 ErrorKind.CANNOT, f"TLS: cannot read {error.filename}: {error.strerror}"
             ) from None
-        return (
-            one.st_mtime_ns,
-            one.st_ino,
-            one.st_size,
-            two.st_mtime_ns,
-            two.st_ino,
-            two.st_size,
-        )
+        return tuple(n for one in seen for n in (one.st_mtime_ns, one.st_ino, one.st_size))
 
-    def _load(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    def _load(self) -> ServerContext:
+        context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+        at = f"{self._certificate} and its key"
         try:
             context.load_cert_chain(self._certificate, self._key)
-        except (OSError, ssl.SSLError) as error:
+            bound = end_point(self._certificate.read_bytes())
+            context.bindings = {"tls-server-end-point": bound} if bound else {}
+            if self._client_ca is not None:
+                at = str(self._client_ca)
+                context.load_verify_locations(self._client_ca)
+                context.verify_mode = ssl.CERT_OPTIONAL
+        except (OSError, ssl.SSLError, ValueError) as error:
             reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-            raise MailError(
-                ErrorKind.CANNOT, f"TLS: cannot load {self._certificate} and its key: {reason}"
-            ) from None
+            raise MailError(ErrorKind.CANNOT, f"TLS: cannot load {at}: {reason}") from None
         return context
+
+
+def end_point(chain: bytes) -> bytes:
+    """Return the tls-server-end-point binding of a PEM chain's first certificate.
+
+    RFC 5929 section 4.1: the certificate's digest by the hash of its signature, SHA-256 in place of
+    MD5 and SHA-1; b"" where the signature has no single hash (Ed25519). Raises ValueError.
+    """
+    certificate = x509.load_pem_x509_certificate(chain)
+    algorithm = certificate.signature_hash_algorithm
+    if algorithm is None:
+        return b""
+    name = "sha256" if algorithm.name in ("md5", "sha1") else algorithm.name
+    return hashlib.new(name, certificate.public_bytes(Encoding.DER)).digest()
+
+
+def client_name(connection: ssl.SSLObject) -> str:
+    """Return the name in the client's verified certificate, "" if it showed none.
+
+    The first rfc822Name of the subject's alternative names, else the subject's common name.
+    """
+    encoded = connection.getpeercert(binary_form=True)
+    if not encoded:
+        return ""
+    try:
+        certificate = x509.load_der_x509_certificate(encoded)
+        return _mail_name(certificate) or _common_name(certificate)
+    except ValueError:  # verified by one library, not understood by the other
+        return ""
+
+
+def _mail_name(certificate: x509.Certificate) -> str:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ""
+    return next(iter(names.get_values_for_type(x509.RFC822Name)), "")
+
+
+def _common_name(certificate: x509.Certificate) -> str:
+    found = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return str(found[-1].value) if found else ""

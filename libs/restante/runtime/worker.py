@@ -72,7 +72,7 @@ class WorkerContext(Generic[S]):
         named = {"tls_certificate", "tls_key"} & s.model_fields_set
         if not named and not (s.tls_certificate.exists() and s.tls_key.exists()):
             return None
-        return TlsContexts(s.tls_certificate, s.tls_key)
+        return TlsContexts(s.tls_certificate, s.tls_key, s.tls_client_ca)
 
     def set_ready(self, ready: bool, reason: str = "") -> None:
         """Tell /readyz that this worker can or, for a while, cannot do its work."""

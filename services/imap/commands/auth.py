@@ -6,12 +6,14 @@ at, and none is ever logged.
 """
 
 from base64 import b64encode
+from dataclasses import replace
 from typing import Final
 
 from restante.model import ErrorKind, MailError
+from restante.rpc.attempt import LoginAttempt
 from restante.wire.imap import response, untagged
 from restante.wire.imap.commands import Authenticate, Enable, Login, StartTls
-from restante.wire.sasl import Challenge, Exchange, SaslError
+from restante.wire.sasl import Challenge, Credentials, Exchange, SaslError, Scene
 from services.imap.capabilities import capabilities
 from services.imap.replies import Reply, bad, no, ok
 from services.imap.session import Session
@@ -32,32 +34,39 @@ async def start_tls(session: Session, command: StartTls) -> Reply:
 async def login(session: Session, command: Login) -> Reply:
     """RFC 3501 section 6.2.3."""
     if not session.may_use_password:
-        return _need_tls()
+        return _not_here(session, "PLAIN")
     try:
         user = command.user.decode()
     except UnicodeDecodeError:
         raise MailError(ErrorKind.AUTH_FAILED) from None
-    password = command.password.decode("utf-8", "surrogateescape")
-    return await _check(session, user, password, "login")
+    return await _check(session, _attempt(session, user, command.password, "login"))
 
 
 async def authenticate(session: Session, command: Authenticate) -> Reply:
     """RFC 3501 section 6.2.2 with an initial response (RFC 4959)."""
-    if not session.may_use_password:
-        return _need_tls()
+    name, client, auth = command.mechanism, session.client, session.backend.auth
+    scene = Scene(
+        session.offered, session.backend.settings.hostname, client.bindings, client.certificate
+    )
+    if name not in scene.offered:
+        return _not_here(session, name)
+    mechanism = name.lower()
     try:
-        exchange = Exchange(command.mechanism)
-    except SaslError as error:
-        return no(error.text, "CANNOT")
-    try:
+        exchange = Exchange(name, scene)
         step = exchange.begin(_as_sent(command.initial))
-        while isinstance(step, Challenge):
-            step = exchange.step(await session.client.ask(step.data))
+        while not isinstance(step, Credentials):
+            if isinstance(step, Challenge):
+                step = exchange.step(await client.ask(step.data))
+            else:
+                found = await auth.scram_parameters(
+                    step.user, mechanism=mechanism, service="imap", peer=client.peer_address
+                )
+                step = exchange.parameters(*found)
     except SaslError as error:
         return bad(error.text)
-    if step.authorization:
-        return no("Acting as another user is not allowed.", "AUTHORIZATIONFAILED")
-    return await _check(session, step.user, step.password, command.mechanism.lower())
+    attempt = _attempt(session, step.user, step.secret, mechanism)
+    attempt = replace(attempt, challenge=step.challenge, authorization=step.authorization)
+    return await _check(session, attempt, exchange)
 
 
 def _as_sent(initial: bytes | None) -> bytes | None:
@@ -65,45 +74,70 @@ def _as_sent(initial: bytes | None) -> bytes | None:
     return initial if initial is None else b64encode(initial) or b"="
 
 
-def _need_tls() -> Reply:
-    return no("Start TLS before logging in.", "PRIVACYREQUIRED")
+def _not_here(session: Session, mechanism: str) -> Reply:
+    """Refuse a way to log in that is not offered on this connection."""
+    if mechanism in session.offered_inside_tls and not session.client.secure:
+        return no("Start TLS before logging in.", "PRIVACYREQUIRED")
+    return no("Unsupported authentication mechanism.", "CANNOT")
 
 
-async def _check(session: Session, user: str, password: str, mechanism: str) -> Reply:
+def _attempt(session: Session, user: str, secret: bytes, mechanism: str) -> LoginAttempt:
+    client = session.client
+    return LoginAttempt(
+        user, secret, "imap", client.peer_address, tls=client.secure, mechanism=mechanism
+    )
+
+
+async def _check(
+    session: Session, attempt: LoginAttempt, exchange: Exchange | None = None
+) -> Reply:
     client = session.client
     # No await after it until acquire_user: a revocation finds the session, or came before.
     try:
-        account = await session.backend.auth.authenticate(
-            user,
-            password,
-            service="imap",
-            peer=client.peer_address,
-            tls=client.secure,
-            mechanism=mechanism,
-        )
+        admitted = await session.backend.auth.admit(attempt)
     except MailError as error:
-        session.login_failed(user, error)
-        if error.kind is ErrorKind.DISABLED:
-            return _turn_away(session, _DISABLED)
-        if error.kind is ErrorKind.PRIVACY_REQUIRED:
-            return _turn_away(session, _INSECURE)
-        if session.login_failures >= session.backend.settings.max_login_failures:
-            session.ending = True
-            session.send(response.bye("Too many failed logins."))
-        raise
+        return await _refused(session, attempt, error, exchange)
+    account = admitted.account
     if account.disabled or account.options.enabled("disableimap"):
         return _turn_away(session, _DISABLED)
     if account.options.enabled("disableinsecureimap") and not client.secure:
         return _turn_away(session, _INSECURE)
     if not client.acquire_user(account.address):
         return _turn_away(session, _TOO_MANY, "LIMIT")
-    client.note(mechanism=mechanism)
+    client.note(mechanism=attempt.mechanism, actor=admitted.actor)
+    last = exchange.accepted(admitted.proof) if exchange else None
+    if exchange and last:
+        try:
+            exchange.finish(await client.ask(last.data))
+        except SaslError as error:
+            session.ending = True  # counted already, and not wanted
+            session.send(response.bye(error.text))
+            return bad(error.text)
     store = session.backend.store.open_account(account)
     if not session.backend.is_complete(account):
         await session.blocking(store.ensure)
         session.backend.note_complete(account)
     session.enter(account, store)
     return ok("Logged in.", "CAPABILITY " + " ".join(capabilities(session)))
+
+
+async def _refused(
+    session: Session, attempt: LoginAttempt, error: MailError, exchange: Exchange | None
+) -> Reply:
+    session.login_failed(attempt.user, error)
+    if error.kind is ErrorKind.DISABLED:
+        return _turn_away(session, _DISABLED)
+    if error.kind is ErrorKind.PRIVACY_REQUIRED:
+        return _turn_away(session, _INSECURE)
+    last = exchange.refused() if exchange and error.kind is ErrorKind.AUTH_FAILED else None
+    if last:
+        await session.client.ask(last.data)  # whatever it says, it fails
+    if session.login_failures >= session.backend.settings.max_login_failures:
+        session.ending = True
+        session.send(response.bye("Too many failed logins."))
+    if error.kind is ErrorKind.PERMISSION:
+        return no(error.text, "AUTHORIZATIONFAILED")
+    raise error
 
 
 def _turn_away(session: Session, text: str, code: str = "CONTACTADMIN") -> Reply:

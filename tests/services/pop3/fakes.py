@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from restante.model import Account, ErrorKind, Flag, MailError, Options
+from restante.rpc.attempt import Admitted, LoginAttempt
 from restante.runtime.address import ListenAddress
 from restante.runtime.connection import Peer
 from restante.runtime.limits import ConnectionLimits
@@ -89,14 +90,17 @@ class FakeBackend:
     def tls_available(self) -> bool:
         return self.tls is not None
 
-    async def authenticate(self, user: str, password: str, peer: Peer, mechanism: str) -> Account:
-        self.asked.append((user, password, mechanism, peer.tls))
+    async def log_in(self, attempt: LoginAttempt) -> Admitted:
+        user, password = attempt.user, attempt.secret.decode()
+        self.asked.append((user, password, attempt.mechanism, attempt.tls))
         if self.fault is not None:
             raise self.fault
         if (user, password) != (ADDRESS, PASSWORD):
             raise MailError(ErrorKind.AUTH_FAILED)
+        if attempt.authorization:
+            raise MailError(ErrorKind.PERMISSION, "Acting as another user is not allowed.")
         home = Path("/nonexistent")
-        return Account(
+        account = Account(
             ADDRESS,
             1,
             1,
@@ -105,6 +109,10 @@ class FakeBackend:
             options=Options.parse(self.options),
             disabled=self.disabled,
         )
+        return Admitted(account)
+
+    async def scram_parameters(self, user: str, mechanism: str, peer: Peer) -> tuple[bytes, int]:
+        return b"salt", 4096
 
     def early(self, account: Account) -> bool:
         return self.is_early

@@ -279,9 +279,9 @@ async def test_auth_abort_and_bad_answers() -> None:
         assert await client.ask(b"%%%") == b"-ERR Invalid base64."
         assert (await client.ask(b"AUTH CRAM-MD5")).startswith(b"-ERR")
         impostor = base64.b64encode(f"boss\0{ADDRESS}\0{PASSWORD}".encode())
-        assert await client.ask(b"AUTH PLAIN " + impostor) == b"-ERR [AUTH] Authentication failed."
+        refusal = b"-ERR [AUTH] Acting as another user is not allowed."
+        assert await client.ask(b"AUTH PLAIN " + impostor) == refusal
         assert await client.ended()
-    assert backend.asked == []
 
 
 async def test_auth_alone_lists_mechanisms() -> None:
@@ -301,7 +301,7 @@ async def test_a_password_keeps_its_blanks() -> None:
         client.send(b"USER fred\r\nPASS  a  b \r\n")
         await client.line()
         assert await client.line() == b"-ERR [AUTH] Login failed."
-    assert backend.asked == [("fred", " a  b ", "plain", False)]
+    assert backend.asked == [("fred", " a  b ", "login", False)]
 
 
 async def test_pass_needs_user_each_time() -> None:

@@ -1,57 +1,63 @@
 """PLAIN and LOGIN: initial responses, aborts, and what is no answer."""
 
-import base64
-
 import pytest
 
-from restante.wire.sasl import Challenge, Credentials, Exchange, SaslError
-
-
-def b64(data: bytes) -> bytes:
-    return base64.b64encode(data)
+from restante.runtime.settings import SASL_MECHANISMS
+from restante.wire.sasl import (
+    MECHANISMS,
+    Challenge,
+    Credentials,
+    Exchange,
+    SaslError,
+    offered,
+    takes_passwords,
+)
+from tests.unit.wire.sasl.samples import b64, exchange, scene
 
 
 def test_plain_with_initial_response() -> None:
-    step = Exchange("plain").begin(b64(b"\0fred@example.test\0s e cret"))
-    assert step == Credentials("fred@example.test", "s e cret")
+    step = exchange("plain").begin(b64(b"\0fred@example.test\0s e cret"))
+    assert step == Credentials("fred@example.test", b"s e cret")
 
 
 def test_plain_asked_for() -> None:
-    exchange = Exchange("PLAIN")
-    assert exchange.begin() == Challenge(b"")
-    assert exchange.step(b64("\0fr\u00e9d\0pass\u00fc".encode())) == Credentials("fréd", "passü")
+    attempt = exchange("PLAIN")
+    assert attempt.begin() == Challenge(b"")
+    assert attempt.step(b64("\0fr\u00e9d\0pass\u00fc".encode())) == Credentials(
+        "fréd", "passü".encode()
+    )
 
 
 def test_authorization_identity_is_told_when_it_differs() -> None:
-    assert Exchange("PLAIN").begin(b64(b"boss\0fred\0pw")) == Credentials("fred", "pw", "boss")
-    assert Exchange("PLAIN").begin(b64(b"fred\0fred\0pw")) == Credentials("fred", "pw", "")
+    assert exchange("PLAIN").begin(b64(b"boss\0fred\0pw")) == Credentials("fred", b"pw", "boss")
+    assert exchange("PLAIN").begin(b64(b"fred\0fred\0pw")) == Credentials("fred", b"pw", "")
 
 
 def test_login() -> None:
-    exchange = Exchange("Login")
-    assert exchange.begin() == Challenge(b64(b"Username:"))
-    assert exchange.step(b64(b"fred")) == Challenge(b64(b"Password:"))
-    assert exchange.step(b64(b"pw")) == Credentials("fred", "pw")
+    attempt = exchange("Login")
+    assert attempt.begin() == Challenge(b64(b"Username:"))
+    assert attempt.step(b64(b"fred")) == Challenge(b64(b"Password:"))
+    assert attempt.step(b64(b"pw")) == Credentials("fred", b"pw")
 
 
 def test_login_with_initial_response() -> None:
-    exchange = Exchange("LOGIN")
-    assert exchange.begin(b64(b"fred")) == Challenge(b64(b"Password:"))
-    assert exchange.step(b64(b"pw")) == Credentials("fred", "pw")
+    attempt = exchange("LOGIN")
+    assert attempt.begin(b64(b"fred")) == Challenge(b64(b"Password:"))
+    assert attempt.step(b64(b"pw")) == Credentials("fred", b"pw")
 
 
 def test_empty_initial_response() -> None:
-    assert Exchange("LOGIN").begin(b"=") == Challenge(b64(b"Username:"))
+    assert exchange("LOGIN").begin(b"=") == Challenge(b64(b"Username:"))
     with pytest.raises(SaslError):
-        Exchange("PLAIN").begin(b"=")
+        exchange("PLAIN").begin(b"=")
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
 def test_abort(mechanism: str) -> None:
-    exchange = Exchange(mechanism)
-    exchange.begin()
+    attempt = exchange(mechanism)
+    attempt.begin()
     with pytest.raises(SaslError) as fault:
-        exchange.step(b"*")
+        attempt.step(b"*")
     assert fault.value.aborted
 
 
@@ -69,25 +75,50 @@ def test_abort(mechanism: str) -> None:
     ],
 )
 def test_bad_plain(line: bytes) -> None:
-    exchange = Exchange("PLAIN")
-    exchange.begin()
+    attempt = exchange("PLAIN")
+    attempt.begin()
     with pytest.raises(SaslError) as fault:
-        exchange.step(line)
+        attempt.step(line)
     assert not fault.value.aborted
 
 
 @pytest.mark.parametrize("line", [b"", b"*!", b64(b"a\0b"), b64(b"\xff")])
 def test_bad_login(line: bytes) -> None:
-    exchange = Exchange("LOGIN")
-    exchange.begin()
+    attempt = exchange("LOGIN")
+    attempt.begin()
     with pytest.raises(SaslError):
-        exchange.step(line)
+        attempt.step(line)
 
 
-def test_unknown_mechanism() -> None:
+def test_a_mechanism_that_is_not_offered() -> None:
     with pytest.raises(SaslError):
-        Exchange("CRAM-MD5")
+        exchange("GSSAPI")
+    with pytest.raises(SaslError):
+        Exchange("CRAM-MD5", scene("PLAIN", "LOGIN"))
 
 
 def test_credentials_are_not_printed() -> None:
-    assert "secret" not in repr(Credentials("fred", "secret"))
+    assert "secret" not in repr(Credentials("fred", b"secret", challenge=b"secret"))
+
+
+def test_the_setting_knows_the_same_names() -> None:
+    assert set(SASL_MECHANISMS) == set(MECHANISMS)
+
+
+def test_what_is_offered_where() -> None:
+    def names(*, private: bool, bindings: bool = False, certificate: bool = False) -> set[str]:
+        found = offered(MECHANISMS, private=private, bindings=bindings, certificate=certificate)
+        return set(found)
+
+    cram = {"CRAM-MD5", "CRAM-SHA1", "CRAM-SHA256", "SCRAM-SHA-256"}
+    assert names(private=False) == cram
+    assert names(private=True) == cram | {"PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2"}
+    assert "SCRAM-SHA-256-PLUS" in names(private=True, bindings=True)
+    assert "EXTERNAL" in names(private=True, certificate=True)
+    order = ("SCRAM-SHA-256", "PLAIN")
+    assert offered(order, private=True, bindings=False, certificate=False) == order
+
+
+def test_passwords_in_plain_commands_are_plain_by_another_name() -> None:
+    assert takes_passwords(("SCRAM-SHA-256", "LOGIN"))
+    assert not takes_passwords(("SCRAM-SHA-256", "EXTERNAL"))
