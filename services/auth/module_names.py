@@ -7,5 +7,6 @@ from typing import Final
 
 MODULES: Final = {
     "sql": "services.auth.backends.sql",
+    "pam": "services.auth.backends.pam",
     "userdb": "services.auth.backends.userdb",
 }

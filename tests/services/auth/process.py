@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,11 +47,11 @@ def environment(data: Path, **extra: str) -> dict[str, str]:
 
 
 @contextmanager
-def auth_process(data: Path, **extra: str) -> Iterator[AuthProcess]:
-    """Run the service until it is ready; end it by SIGTERM."""
+def auth_process(data: Path, *, wrapper: Sequence[str] = (), **extra: str) -> Iterator[AuthProcess]:
+    """Run the service (by `wrapper`, a command) until it is ready; end it by SIGTERM."""
     with (data / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", START], env=environment(data, **extra), stderr=log
+            [*wrapper, sys.executable, "-c", START], env=environment(data, **extra), stderr=log
         )
     try:
         _wait_ready(process, data)
