@@ -18,11 +18,13 @@ from services.auth.factors.security import Factors
 from services.auth.mechanisms.base import Attempt, Match, Mechanism
 from services.auth.mechanisms.password import PasswordMechanism
 from services.auth.names import Login, NameRules
+from services.auth.passwords.policy import PasswordPolicy
+from services.auth.passwords.upgrade import HashUpgrades
 from services.auth.passwords.verifier import Verifier
 from services.auth.throttle.throttle import Throttle
 
 
-async def _nothing(_: str) -> None:
+async def _nothing(_address: str, _keep_session: str) -> None:
     """Nobody wants to know."""
 
 
@@ -51,18 +53,22 @@ class Authenticator:
         factors: Factors,
         *,
         failure_floor: float = 0.25,
-        password_changed: Callable[[str], Awaitable[None]] = _nothing,
+        password_changed: Callable[[str, str], Awaitable[None]] = _nothing,
+        policy: PasswordPolicy | None = None,
+        upgrades: HashUpgrades | None = None,
         audit: Audit | None = None,
     ) -> None:
         """`failure_floor` in seconds; 0 answers failures as soon as they are known.
 
-        `password_changed` is awaited with the address after a password was changed, before that
-        is answered.
+        `password_changed` is awaited with the address, and the id of the webmail session that goes
+        on, after a password was changed, before that is answered. `policy` judges passwords that
+        owners choose; `upgrades` gets each plain password that fitted.
         """
         self.chain, self.rules, self.verifier, self.throttle = chain, rules, verifier, throttle
         self.factors = factors
         self._floor = failure_floor
         self._password_changed = password_changed
+        self._policy, self._upgrades = policy or PasswordPolicy(), upgrades
         self._audit = audit
         password = PasswordMechanism(chain, verifier, factors)
         self._mechanisms: Mapping[str, Mechanism] = {"plain": password, "login": password}
@@ -101,16 +107,21 @@ class Authenticator:
             raise MailError(ErrorKind.AUTH_FAILED, "authentication failed")
         if match.record.account.disabled:
             raise MailError(ErrorKind.DISABLED, "account is disabled")
+        if self._upgrades is not None and _is_main_password(attempt, match):
+            self._upgrades.consider(match, attempt.secret)
         return Admission(match)
 
-    async def change_password(self, attempt: Attempt, new: bytes) -> None:
+    async def change_password(
+        self, attempt: Attempt, new: bytes, *, keep_session: str = ""
+    ) -> None:
         """Set the password of whoever knows the old one, in the module where it fitted.
 
-        Raises MailError as `authenticate`, BAD_REQUEST for an impossible password, CANNOT where
-        the module cannot change passwords.
+        `keep_session` is the id of the webmail session that does not end. Raises MailError as
+        `authenticate`, BAD_REQUEST for a password that the policy refuses, CANNOT where the module
+        cannot change passwords.
         """
         try:
-            address = await self._set_password(attempt, new)
+            address = await self._set_password(attempt, new, keep_session)
         except MailError as error:
             self._refused("account.password", attempt, error)
             raise
@@ -122,11 +133,17 @@ class Authenticator:
                 service=attempt.service,
                 peer=attempt.peer,
             )
-        await self._password_changed(address)
+        await self._password_changed(address, keep_session)
 
-    async def _set_password(self, attempt: Attempt, new: bytes) -> str:
-        match = (await self._judge(attempt)).match
-        change = PasswordChange(new, await self.verifier.hash(new), attempt.secret)
+    async def _set_password(self, attempt: Attempt, new: bytes, keep_session: str) -> str:
+        admission = await self._judge(attempt)
+        match, account = admission.match, admission.account
+        if admission.actor or not _is_main_password(attempt, match):
+            # What opens the mail does not change what opens everything.
+            raise MailError(ErrorKind.AUTH_FAILED, "authentication failed")
+        await self._policy.check(new, account.address, account.name)
+        stored = await self.verifier.hash(new)
+        change = PasswordChange(new, stored, attempt.secret, keep_session)
         if not await match.module.set_password(match.login, change):
             raise MailError(ErrorKind.CANNOT, "this password cannot be changed here")
         return match.record.account.address
@@ -162,3 +179,7 @@ class Authenticator:
         left = moment - asyncio.get_running_loop().time()
         if left > 0:
             await asyncio.sleep(left)
+
+
+def _is_main_password(attempt: Attempt, match: Match) -> bool:
+    return attempt.mechanism in ("plain", "login") and match.credential == "password"

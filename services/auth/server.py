@@ -37,6 +37,8 @@ from services.auth.factors.security import Factors
 from services.auth.hub import Hub
 from services.auth.modules import make_module
 from services.auth.names import NameRules
+from services.auth.passwords.policy import PasswordPolicy
+from services.auth.passwords.upgrade import HashUpgrades
 from services.auth.passwords.verifier import Verifier
 from services.auth.servicer import AuthServicer
 from services.auth.sessions import SessionReports
@@ -90,6 +92,13 @@ class AuthServer:
             file=settings.audit_file,
         )
         self.factors = Factors(self.database)
+        self.policy = PasswordPolicy(
+            min_length=settings.password_min_length,
+            min_score=settings.password_min_score,
+            common=settings.password_common,
+            administrators=settings.password_policy_for_admins,
+        )
+        self.upgrades = HashUpgrades(self.verifier) if settings.upgrade_hashes else None
         self.authenticator = Authenticator(
             self.chain,
             self.rules,
@@ -98,6 +107,8 @@ class AuthServer:
             self.factors,
             failure_floor=settings.failure_seconds,
             password_changed=self._password_changed,
+            policy=self.policy,
+            upgrades=self.upgrades,
             audit=self.audit,
         )
         self.tcp_port = 0
@@ -158,6 +169,9 @@ class AuthServer:
             await self._server.stop(grace)
         await self.changes.stop()
         await self.sessions.close()
+        if self.upgrades is not None:
+            await self.upgrades.close()
+        self.policy.close()
         self.verifier.close()
         await self.throttle.close()
         await self.known_places.close()
@@ -166,9 +180,12 @@ class AuthServer:
         await self.audit.stop()
         await self.database.close()
 
-    async def _password_changed(self, address: str) -> None:
+    async def _password_changed(self, address: str, keep_session: str) -> None:
         """Tell all who watch, whatever module the account is of."""
-        await self.database.run(lambda c: journal.record(c, address, Reason.PASSWORD), write=True)
+        await self.database.run(
+            lambda c: journal.record(c, address, Reason.PASSWORD, keep_session=keep_session),
+            write=True,
+        )
         await self.changes.catch_up()
 
     def _admin(self, sql: SqlBackend) -> AdminServicer:

@@ -107,6 +107,22 @@ class SqlBackend:
 
         return await self.database.run(work, write=True)
 
+    async def replace_hash(self, login: Login, old: str, new: str) -> bool:
+        """Store another hash of the same password, where `old` is still stored."""
+        accounts = schema.accounts
+
+        def work(connection: Connection) -> bool:
+            done = connection.execute(
+                update(accounts)
+                .where(accounts.c.address == login.address, accounts.c.password == old)
+                .values(password=new)
+            )
+            if done.rowcount == 1:
+                journal.record(connection, login.address, Reason.CHANGED)
+            return done.rowcount == 1
+
+        return await self.database.run(work, write=True)
+
     async def close(self) -> None:
         """Nothing: the database belongs to the service."""
 

@@ -68,6 +68,23 @@ class Verifier:
         finally:
             self._waiting -= 1
 
+    def is_outdated(self, stored: str) -> bool:
+        """True for a hash that takes less work to guess than a new one would.
+
+        False for what is no hash, or what a challenge needs: clear passwords and SCRAM's form.
+        """
+        scheme = schemes.scheme_of(stored)
+        if not scheme or scheme == "plain" or scheme.startswith("scram-"):
+            return False
+        if scheme != DEFAULT_SCHEME:
+            return True
+        try:
+            found = argon2.extract_parameters(stored[stored.index("$") :])
+        except argon2.exceptions.InvalidHashError:
+            return False
+        work = found.time_cost * found.memory_cost
+        return work < self._hasher.time_cost * self._hasher.memory_cost
+
     async def verify(self, stored: str, password: bytes) -> bool:
         """True where `password` fits `stored`. Raises MailError(TEMPORARY) when overloaded.
 

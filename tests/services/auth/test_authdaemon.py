@@ -101,14 +101,18 @@ async def test_hashes_only_where_a_setting_says_so(data: Path) -> None:
 
 async def test_passwd(data: Path, server: AuthServer) -> None:
     fred = b"fred@example.test"
-    assert await ask(data, b"PASSWD imap\t%s\twrong\tnew\n" % fred) == b"FAIL\n"
+    assert await ask(data, b"PASSWD imap\t%s\twrong\tzebra-lamp-42\n" % fred) == b"FAIL\n"
     assert await ask(data, b"PASSWD imap\t%s\tsecret\tn\x01w\n" % fred) == b"FAIL\n"
     assert await ask(data, b"PASSWD imap\t%s\tsecret\n" % fred) == b""
     assert await ask(data, b"PASSWD imap\t%s\tsecret\t\n" % fred) == b"FAIL\n"
-    assert await ask(data, b"PASSWD imap\t%s\tsecret\tnew\n" % fred) == b"OK\n"
+    weak = b"PASSWD imap\t%s\tsecret\tpassword1\n" % fred
+    assert await ask(data, weak) == b"FAIL\n"
+    assert await ask(data, b"PASSWD imap\t%s\tsecret\tzebra-lamp-42\n" % fred) == b"OK\n"
     assert await ask(data, body("imap", "login", fred.decode(), "secret")) == b"FAIL\n"
-    assert await ask(data, body("imap", "login", fred.decode(), "new")) == described(server)
-    assert await ask(data, b"PASSWD imap\toff@example.test\tsecret\tnew\n") == b"FAIL\n"
+    assert await ask(data, body("imap", "login", fred.decode(), "zebra-lamp-42")) == described(
+        server
+    )
+    assert await ask(data, b"PASSWD imap\toff@example.test\tsecret\tzebra-lamp-42\n") == b"FAIL\n"
 
 
 async def test_enumerate(data: Path, server: AuthServer) -> None:

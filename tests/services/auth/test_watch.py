@@ -95,7 +95,7 @@ async def test_what_does_not_happen_is_not_told(server: AuthServer, watcher: Wat
 async def test_a_password_changed_by_its_owner_is_told(
     server: AuthServer, watcher: Watcher
 ) -> None:
-    await server.authenticator.change_password(Attempt(FRED, b"secret", "imap"), b"new")
+    await server.authenticator.change_password(Attempt(FRED, b"secret", "imap"), b"zebra-lamp-42")
     assert await watcher.revocation() == Revocation(FRED, Reason.PASSWORD)
 
 
