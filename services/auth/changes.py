@@ -1,20 +1,21 @@
 """The sources of revocations: who notices that an account changed, and how soon.
 
 JournalChanges reads the journal that every change of ours is written to: at once after our own
-              changes, on a notification of PostgreSQL, within POLL seconds on SQLite. A change
-              that somebody made to an SQLite file by hand is noticed too, though not whose: then
-              all verdicts are void, and no session ends.
+              changes, on a notification of PostgreSQL, within POLL seconds on SQLite and MySQL.
+              A change that somebody made to an SQLite file by hand is noticed too, though not
+              whose: then all verdicts are void, and no session ends.
 UserdbChanges compares userdb with what it was, every POLL seconds, and tells whose line changed;
               a line that is gone must be gone twice. What changes while auth is down ends no
               session.
 
-A database that cannot be read, or a lost connection to PostgreSQL, is told to the hub: nobody
-can be sure of what he has kept then.
+A database that cannot be read, or does not answer in time, or a lost connection to PostgreSQL, is
+told to the hub: nobody can be sure of what he has kept then.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -39,7 +40,7 @@ log = get_logger(__name__)
 POLL: Final = 0.4  # seconds
 RETRY: Final = 0.5  # seconds after a fault
 BEAT: Final = 0.5  # seconds between proofs that PostgreSQL still answers
-DEAD: Final = 3.0  # seconds without an answer
+DEAD: Final = 3.0  # seconds without an answer of a server
 _PRUNE: Final = 86400.0  # seconds
 
 _UNKNOWN: Final = Revocation("", Reason.CHANGED)
@@ -56,6 +57,11 @@ class JournalChanges:
         self._lock = asyncio.Lock()
         self._prune_at = 0.0
         hub.lost(self)
+        database.floor = self._floor
+
+    def _floor(self) -> int | None:
+        """Return what every answer must know of, None where we cannot tell just now."""
+        return self._position if self._hub.sees(self) else None
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -63,6 +69,8 @@ class JournalChanges:
             try:
                 if self._database.is_sqlite:
                     await self._poll()
+                elif self._database.url.get_backend_name() == "mysql":
+                    await self._ask()
                 else:
                     await self._listen()
             except (MailError, OSError) as error:
@@ -99,6 +107,16 @@ class JournalChanges:
             await asyncio.sleep(POLL)
             await self._prune()
 
+    async def _ask(self) -> None:
+        """MySQL tells nobody when something is new."""
+        while True:
+            with self._in_time():
+                await self._look()
+            self._hub.found(self)
+            self._sessions.asked()
+            await asyncio.sleep(POLL)
+            await self._prune()
+
     async def _listen(self) -> None:
         import psycopg  # noqa: PLC0415 - an extra, there only where PostgreSQL is used
 
@@ -122,15 +140,21 @@ class JournalChanges:
             raise OSError(str(error).strip()) from error
 
     async def _prove(self, connection: "psycopg.AsyncConnection[Any]") -> None:
-        """Look, and see that notifications can come. The hub hears in time if that hangs."""
-        watchdog = asyncio.get_running_loop().call_later(DEAD, self._hub.lost, self)
-        try:
+        """Look, and see that notifications can come."""
+        with self._in_time():
             async with asyncio.timeout(DEAD):
                 await connection.execute("SELECT 1")
             await self._look()
+        self._hub.found(self)
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """The hub hears of it when what happens inside hangs."""
+        watchdog = asyncio.get_running_loop().call_later(DEAD, self._hub.lost, self)
+        try:
+            yield
         finally:
             watchdog.cancel()
-        self._hub.found(self)
 
     async def _look(self) -> None:
         """Publish what is new in the journal. Raises MailError(TEMPORARY)."""

@@ -107,10 +107,10 @@ class Mariadb:
             self._process.wait(20)
             self._process = None
 
-    @property
-    def pid(self) -> int:
+    def serving(self) -> list[int]:
+        """Return the processes that serve connections."""
         assert self._process is not None
-        return self._process.pid
+        return [self._process.pid]
 
     def _answers(self) -> bool:
         try:

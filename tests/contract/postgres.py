@@ -71,7 +71,7 @@ class Postgres:
             self._process.wait(20)
             self._process = None
 
-    def children(self) -> list[int]:
+    def serving(self) -> list[int]:
         """Return the processes that serve connections, and the helpers."""
         assert self._process is not None
         pid = self._process.pid

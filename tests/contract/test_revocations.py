@@ -1,4 +1,4 @@
-"""Two auth replicas on one PostgreSQL: what one changes, the other tells; no news, no verdicts."""
+"""Two auth replicas on one server: what one changes, the other tells; no news, no verdicts."""
 
 import asyncio
 import contextlib
@@ -19,6 +19,7 @@ from restante.rpc.client import AuthClient
 from restante.rpc.revocation import Reason, Revocation
 from services.auth import directory
 from services.auth.server import AuthServer
+from tests.contract.mariadb import Mariadb, running_mariadb
 from tests.contract.postgres import Postgres, running_postgres
 from tests.services.auth.accounts import add_account, sql_of
 from tests.services.auth.conftest import make_settings, serving
@@ -33,6 +34,18 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def mariadb() -> Iterator[Mariadb]:
+    with running_mariadb() as server:
+        yield server
+
+
+@pytest.fixture(params=["postgres", "mariadb"])
+def database_server(request: pytest.FixtureRequest) -> Postgres | Mariadb:
+    server: Postgres | Mariadb = request.getfixturevalue(request.param)
+    return server
+
+
 @asynccontextmanager
 async def two(url: str) -> AsyncIterator[list[AuthServer]]:
     async with AsyncExitStack() as stack:
@@ -45,8 +58,8 @@ async def two(url: str) -> AsyncIterator[list[AuthServer]]:
 
 
 @pytest.fixture
-async def replicas(postgres: Postgres) -> AsyncIterator[list[AuthServer]]:
-    async with two(postgres.new_database()) as servers:
+async def replicas(database_server: Postgres | Mariadb) -> AsyncIterator[list[AuthServer]]:
+    async with two(database_server.new_database()) as servers:
         await add_account(servers[0], FRED)
         yield servers
 
@@ -111,8 +124,10 @@ async def login(client: AuthClient) -> ErrorKind | None:
     return None
 
 
-async def test_a_dead_server_is_a_break_for_all_and_heals(postgres: Postgres) -> None:
-    async with two(postgres.new_database()) as replicas:
+async def test_a_dead_server_is_a_break_for_all_and_heals(
+    database_server: Postgres | Mariadb,
+) -> None:
+    async with two(database_server.new_database()) as replicas:
         await add_account(replicas[0], FRED)
         client = AuthClient(target(replicas[1]), verdict_seconds=600)
         client.watch()
@@ -121,7 +136,7 @@ async def test_a_dead_server_is_a_break_for_all_and_heals(postgres: Postgres) ->
                 assert await login(client) is None
         async with both(replicas) as watchers:
             try:
-                postgres.kill()
+                database_server.kill()
                 for watcher in watchers:
                     assert await watcher.ended()
                 async with asyncio.timeout(30):
@@ -129,7 +144,7 @@ async def test_a_dead_server_is_a_break_for_all_and_heals(postgres: Postgres) ->
                         pass
                 assert not len(client.verdicts)
             finally:
-                postgres.start()
+                database_server.start()
             positions = [watcher.position for watcher in watchers]
         for server, position in zip(replicas, positions, strict=True):
             async with watching(target(server), position) as again:
@@ -140,6 +155,7 @@ async def test_a_dead_server_is_a_break_for_all_and_heals(postgres: Postgres) ->
         await client.close()
 
 
+@pytest.mark.parametrize("database_server", ["postgres"], indirect=True)
 async def test_a_lost_listener_is_a_break_and_misses_nothing(replicas: list[AuthServer]) -> None:
     def kick_and_hang_up(connection: Any) -> None:
         connection.execute(
@@ -163,11 +179,11 @@ async def test_a_lost_listener_is_a_break_and_misses_nothing(replicas: list[Auth
 
 
 async def test_a_server_that_hangs_is_a_break(
-    postgres: Postgres, replicas: list[AuthServer]
+    database_server: Postgres | Mariadb, replicas: list[AuthServer]
 ) -> None:
     """Its connections stay open and silent, as those to a host that fell off the network."""
     async with both(replicas) as watchers:
-        stopped = postgres.children()
+        stopped = database_server.serving()
         for pid in stopped:
             os.kill(pid, signal.SIGSTOP)
         try:
