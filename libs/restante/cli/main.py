@@ -16,6 +16,16 @@ _LAZY: Final = {
     "cert": "restante.cli.cert",
     "volume": "restante.cli.volume",
     "kick": "restante.cli.kick",
+    "who": "restante.cli.who",
+    "auth": "restante.cli.auth",
+    "authtest": "restante.cli.authtest",
+    "authenumerate": "restante.cli.authenumerate",
+    "authpasswd": "restante.cli.authpasswd",
+    "maildirmake": "restante.cli.maildirmake",
+    "userdb": "restante.cli.userdb",
+    "userdbpw": "restante.cli.userdbpw",
+    "makeuserdb": "restante.cli.makeuserdb",
+    "pw2userdb": "restante.cli.pw2userdb",
 }
 
 

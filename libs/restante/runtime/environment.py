@@ -31,6 +31,11 @@ def certificate_files() -> tuple[Path, Path]:
     )
 
 
+def userdb() -> Path:
+    """Return RESTANTE_AUTH_USERDB, by default the data directory's auth/userdb."""
+    return _path("RESTANTE_AUTH_USERDB", data_dir() / "auth" / "userdb")
+
+
 def _path(variable: str, default: Path) -> Path:
     text = os.environ.get(variable) or str(default)
     return Path(os.path.abspath(os.path.expanduser(text)))

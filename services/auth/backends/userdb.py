@@ -4,7 +4,8 @@ Format: `name<TAB>field=value|field=value`; "#" lines and blank lines are skippe
 fields: home, uid, gid. The path may be a directory, read recursively without dotfiles. A file or
 directory with any permission for group or others, or a symlink, is refused: it holds passwords.
 
-Passwords: `<service>pw` of the service asked for, else `systempw`.
+Passwords: `<service>pw` of the service asked for, else `systempw`. HMAC contexts for CRAM:
+`<service>-hmac-<hash>pw` and `hmac-<hash>pw`. Records `<uid>=<TAB>name` find names, not accounts.
 
 Invariants: the files are looked at (stat) before every answer and read again when anything
 changed. A file whose time is so young that it may have changed again within the clock's tick is
@@ -14,16 +15,16 @@ login for a bad line. No account is "unknown" because somebody mistyped its line
 
 import asyncio
 import os
-import stat
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from restante.model import Account, ErrorKind, MailError, Options, Quota
 from restante.runtime.log import get_logger
-from services.auth.backends.base import Check, ModuleContext, PasswordChange, Record
+from restante.userdb import source
+from services.auth.backends.base import Backend, Check, ModuleContext, PasswordChange, Record
 from services.auth.names import Login
 from services.auth.settings import AuthSettings
 
@@ -43,15 +44,37 @@ class _Table:
     bad: set[str] = field(default_factory=set)  # names whose line cannot be understood
 
 
+@dataclass(frozen=True, slots=True)
+class UserdbNames:
+    """How the names in userdb and logins go together."""
+
+    default_domain: str = ""  # of names without one
+    fold_case: bool = True
+
+    def address(self, name: str) -> str:
+        """Return the canonical address of a name as it stands in userdb."""
+        local, at, domain = name.strip().rpartition("@")
+        if not at:
+            local, domain = name.strip(), self.default_domain
+        local = local.lower() if self.fold_case else local
+        return f"{local}@{domain.lower()}" if domain else local
+
+    def keys(self, login: Login) -> list[bytes]:
+        """Return the names that a login may stand under in an index, the usual one first."""
+        keys = [login.address]
+        if login.domain and login.domain == self.default_domain:
+            keys.append(login.local)
+        return [key.encode("utf-8", "surrogateescape") for key in keys]
+
+
 class UserdbBackend:
     """The accounts of a userdb file or directory."""
 
     name = "userdb"
 
-    def __init__(self, path: Path, *, default_domain: str = "", fold_case: bool = True) -> None:
-        """Names without a domain belong to `default_domain`."""
-        self._path = path
-        self._default_domain, self._fold = default_domain, fold_case
+    def __init__(self, path: Path, names: UserdbNames | None = None) -> None:
+        """Read nothing yet."""
+        self._path, self._names = path, names or UserdbNames()
         self._table = _Table()
         self._lock = asyncio.Lock()
 
@@ -102,7 +125,7 @@ class UserdbBackend:
     def _current(self, table: _Table) -> _Table:
         """Return `table`, or a new one where the files have changed."""
         try:
-            files = [self._path] if not self._path.is_dir() else list(_walk(self._path))
+            files = source.files(self._path)
             seen = _signature(self._path, files)
             if table.trusted and seen == table.signature:
                 return table
@@ -115,7 +138,7 @@ class UserdbBackend:
         youngest = max((entry[3] for entry in seen), default=0)
         table = _Table(seen, time.time_ns() - youngest > _YOUNG_NS)
         for path in files:
-            text = _contents(path)
+            text = source.contents(path)
             for number, line in enumerate(text.split("\n"), 1):
                 if line.strip() and not line.startswith("#"):
                     self._add(table, line, f"{path}:{number}")
@@ -123,31 +146,21 @@ class UserdbBackend:
 
     def _add(self, table: _Table, line: str, where: str) -> None:
         name, _, rest = line.partition("\t")
-        address = self._address(name.strip())
+        if source.is_reverse(name):
+            return
+        address = self._names.address(name)
         if address in table.records or address in table.bad:
             log.warning("userdb names an account twice; the first counts", where=where)
             return
         try:
-            table.records[address] = _record(address, rest)
+            table.records[address] = record_of(address, source.fields_of(rest))
         except (MailError, ValueError, KeyError) as error:
             log.warning("userdb has a bad line", where=where, reason=str(error))
             table.bad.add(address)
 
-    def _address(self, name: str) -> str:
-        local, at, domain = name.rpartition("@")
-        if not at:
-            local, domain = name, self._default_domain
-        local = local.lower() if self._fold else local
-        return f"{local}@{domain.lower()}" if domain else local
 
-
-def _record(address: str, text: str) -> Record:
+def record_of(address: str, fields: Mapping[str, str]) -> Record:
     """Return the record of a line's fields. Raises KeyError, ValueError or MailError."""
-    fields: dict[str, str] = {}
-    for piece in text.strip("\r").split("|"):
-        key, _, value = piece.partition("=")
-        if key.strip():
-            fields.setdefault(key.strip(), value)
     home = Path(fields["home"])
     if not home.is_absolute():
         raise ValueError("home is not absolute")
@@ -161,12 +174,13 @@ def _record(address: str, text: str) -> Record:
         quota=Quota.parse(fields.get("quota", "")),
         options=Options.parse(fields.get("options", "")),
     )
-    own = {
-        key[:-2]: value
-        for key, value in fields.items()
-        if key.endswith("pw") and key != "systempw" and "hmac-" not in key
-    }
-    return Record(account, fields.get("systempw", ""), own)
+    passwords = {key[:-2]: value for key, value in fields.items() if key.endswith("pw")}
+    return Record(
+        account,
+        fields.get("systempw", ""),
+        {key: v for key, v in passwords.items() if key != "system" and "hmac-" not in key},
+        contexts={key: v for key, v in passwords.items() if "hmac-" in key},
+    )
 
 
 def _number(text: str) -> int:
@@ -175,50 +189,21 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _walk(top: Path) -> list[Path]:
-    """Return the files below `top` in order, without dotfiles; symlinks are refused later."""
-    found = []
-    for folder, folders, names in os.walk(top, onerror=_raise):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
-    return found
-
-
-def _raise(error: OSError) -> None:
-    raise error
-
-
 def _signature(top: Path, files: list[Path]) -> Signature:
     """Return what changes when any of the files does; checks permissions. Raises OSError."""
     out = []
     for path in dict.fromkeys((top, *{file.parent for file in files if file != top}, *files)):
         info = os.lstat(path)
-        _check_private(path, info)
+        source.check_private(path, info)
         out.append((str(path), info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns))
     return tuple(sorted(out))
 
 
-def _check_private(path: Path, info: os.stat_result) -> None:
-    if stat.S_ISLNK(info.st_mode):
-        raise PermissionError(1, "is a symlink", str(path))
-    if not (stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode)):
-        raise PermissionError(1, "is not a file", str(path))
-    if info.st_mode & 0o077:
-        raise PermissionError(1, "group or others may access it", str(path))
+def make(settings: AuthSettings, context: ModuleContext) -> Backend:
+    """Return the module "userdb": the indexed files where they are set, else the text."""
+    names = UserdbNames(context.rules.default_domain, context.rules.fold_case)
+    if settings.userdb_index is None:
+        return UserdbBackend(settings.userdb, names)
+    from services.auth.backends.userdb_index import UserdbIndexBackend  # noqa: PLC0415 - it imports us
 
-
-def _contents(path: Path) -> str:
-    """Read a file that did not become a symlink or public meanwhile."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
-        _check_private(path, os.fstat(handle))
-        return file.read().decode("utf-8", "surrogateescape")
-
-
-def make(settings: AuthSettings, context: ModuleContext) -> UserdbBackend:
-    """Return the module "userdb"."""
-    return UserdbBackend(
-        settings.userdb,
-        default_domain=context.rules.default_domain,
-        fold_case=context.rules.fold_case,
-    )
+    return UserdbIndexBackend(settings.userdb_index, names)

@@ -31,7 +31,7 @@ from passlib.hash import (
     scrypt,
 )
 
-from services.auth.passwords.libcrypt import crypt
+from restante.runtime.libcrypt import crypt
 
 MAX_PASSWORD: Final = 1024  # bytes; longer ones are refused before any hash is computed
 

@@ -13,3 +13,8 @@ class UserdbSettings(ServiceSettings):
         default_factory=lambda done: below(done, "auth", "userdb"),
         description="userdb text file or directory of such files.",
     )
+    userdb_index: AbsolutePath | None = Field(
+        None,
+        description="Indexed userdb.dat of makeuserdb, read in place of the text; "
+        "userdbshadow.dat lies beside it.",
+    )

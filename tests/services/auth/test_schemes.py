@@ -5,7 +5,7 @@ from hashlib import md5
 
 import pytest
 
-from services.auth.passwords.libcrypt import crypt
+from restante.runtime.libcrypt import crypt
 from services.auth.passwords.schemes import scheme_of, verify
 
 PASSWORD = "pässword".encode()

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 from restante.model import ErrorKind, MailError, Quota
+from restante.runtime import environment
 from services.auth.backends.base import PasswordChange
-from services.auth.backends.userdb import UserdbBackend
+from services.auth.backends.userdb import UserdbBackend, UserdbNames
 from services.auth.names import NameRules
+from services.auth.settings import AuthSettings
 
 RULES = NameRules("example.test")
+NAMES = UserdbNames("example.test")
 
 LINES = """\
 # accounts of the old machine
@@ -22,6 +25,7 @@ bad@example.test\thome=/home/bad|uid=many|gid=1
 no-home@example.test\tuid=1|gid=1
 relative@example.test\thome=x|uid=1|gid=1
 fred@example.test\thome=/home/other|uid=1|gid=1
+1001=\tfred@example.test
 """
 
 
@@ -40,7 +44,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def backend(path: Path) -> UserdbBackend:
-    return UserdbBackend(path, default_domain="example.test")
+    return UserdbBackend(path, NAMES)
 
 
 async def test_fields(backend: UserdbBackend) -> None:
@@ -64,10 +68,12 @@ async def test_fields(backend: UserdbBackend) -> None:
     assert big.password_for("pop3") == "p"
     assert big.password_for("imap") == ""
     assert set(big.service_passwords) == {"pop3"}
+    assert big.contexts == {"hmac-md5": "00", "pop3-hmac-md5": "11"}
 
 
 async def test_unknown_and_unreadable_differ(backend: UserdbBackend) -> None:
     assert await backend.find(RULES.parse("nobody@example.test")) is None
+    assert await backend.find(RULES.parse("1001=")) is None
     for bad in ("bad", "no-home", "relative"):
         with pytest.raises(MailError) as caught:
             await backend.find(RULES.parse(bad))
@@ -106,7 +112,7 @@ async def test_nothing_is_read_while_nothing_changes(
     backend: UserdbBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await backend.find(RULES.parse("fred"))
-    monkeypatch.setattr("services.auth.backends.userdb._contents", None)
+    monkeypatch.setattr("restante.userdb.source.contents", None)
     assert await backend.find(RULES.parse("fred")) is not None
 
 
@@ -127,7 +133,7 @@ async def test_a_file_for_others_to_read_is_refused(path: Path, backend: UserdbB
 async def test_symlinks_are_refused(path: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(path)
-    await temporary(UserdbBackend(link))
+    await temporary(UserdbBackend(link, NAMES))
 
 
 async def test_a_missing_file_is_a_fault(path: Path, backend: UserdbBackend) -> None:
@@ -146,7 +152,7 @@ async def test_directories(tmp_path: Path) -> None:
     write(top / "sub/b", "bob\thome=/home/bob|uid=2|gid=1\n")
     write(top / ".c", "cat\thome=/home/cat|uid=3|gid=1\n")
     write(top / ".hidden/d", "dan\thome=/home/dan|uid=4|gid=1\n")
-    backend = UserdbBackend(top, default_domain="example.test")
+    backend = UserdbBackend(top, NAMES)
     names = sorted([record.account.address async for record in backend.records()])
     assert names == ["ann@example.test", "bob@example.test"]
     write(top / "sub/e", "eve\thome=/home/eve|uid=5|gid=1\n")
@@ -157,3 +163,12 @@ async def test_directories(tmp_path: Path) -> None:
 
 async def test_passwords_are_not_changed_here(backend: UserdbBackend) -> None:
     assert not await backend.set_password(RULES.parse("fred"), PasswordChange(b"x", "{PLAIN}x"))
+
+
+def test_commands_change_what_the_service_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESTANTE_DATA", str(tmp_path))
+    assert environment.userdb() == AuthSettings().userdb
+    monkeypatch.setenv("RESTANTE_AUTH_USERDB", "~/userdb")
+    assert environment.userdb() == AuthSettings().userdb

@@ -6,6 +6,7 @@ releases the GIL meanwhile. (Python's own crypt module holds the GIL and is gone
 
 import ctypes
 import ctypes.util
+import secrets
 import threading
 from typing import Final
 
@@ -13,6 +14,8 @@ from restante.model import ErrorKind, MailError
 
 # struct crypt_data: 32 KiB in libxcrypt, 128 KiB in glibc before it.
 _DATA_BYTES: Final = 256 * 1024
+_SETTING_BYTES: Final = 192  # CRYPT_GENSALT_OUTPUT_SIZE
+_SALT_BYTES: Final = 16  # 128 bits
 
 _local = threading.local()
 _library: ctypes.CDLL | None = None
@@ -47,3 +50,19 @@ def crypt(password: bytes, setting: bytes) -> bytes | None:
     result: bytes | None = library.crypt_r(password, setting, data)
     # "*0" and "*1" are libcrypt's failure tokens, made never to equal a stored hash.
     return None if result is None or result.startswith(b"*") else result
+
+
+def new_setting(prefix: str) -> bytes | None:
+    """Return a setting with a new salt and the usual cost for "$6$", "$y$", "$1$"...
+
+    None where this libcrypt cannot. Raises MailError(TEMPORARY) without libcrypt.
+    """
+    make = getattr(_load(), "crypt_gensalt_rn", None)  # libxcrypt's; not every libcrypt has it
+    if make is None:
+        return None
+    text, number = ctypes.c_char_p, ctypes.c_int
+    make.restype, make.argtypes = text, (text, ctypes.c_ulong, text, number, text, number)
+    made = ctypes.create_string_buffer(_SETTING_BYTES)
+    salt = secrets.token_bytes(_SALT_BYTES)
+    result: bytes | None = make(prefix.encode(), 0, salt, len(salt), made, len(made))
+    return result

@@ -1,0 +1,1 @@
+"""Courier's userdb outside the auth service: its text, its indexed files, and what edits them."""
