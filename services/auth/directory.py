@@ -139,7 +139,7 @@ def create_account(connection: Connection, new: NewAccount, mail_root: Path) -> 
             insert(accounts).values(
                 address=login.address,
                 domain=login.domain,
-                home=_free_home(connection, login, mail_root),
+                home=free_home(connection, login, mail_root),
                 maildir="Maildir",
                 password=new.password,
                 disabled=new.disabled,
@@ -197,7 +197,7 @@ def update_account(connection: Connection, address: str, values: Mapping[str, An
         .values(updated=int(time.time()), **fields)
     )
     row = get_account(connection, address)
-    journal.record(connection, address, _reason(fields))
+    journal.record(connection, address, reason_of(fields))
     return row
 
 
@@ -221,7 +221,8 @@ def kick(connection: Connection, address: str) -> None:
     journal.record(connection, address, Reason.KICKED)
 
 
-def _reason(changed: Mapping[str, Any]) -> Reason:
+def reason_of(changed: Mapping[str, Any]) -> Reason:
+    """Return what a change of these fields is to those who watch."""
     if "password" in changed:
         return Reason.PASSWORD
     return Reason.DISABLED if changed.get("disabled") else Reason.CHANGED
@@ -232,7 +233,8 @@ def _exists(connection: Connection, address: str) -> bool:
     return connection.execute(query).first() is not None
 
 
-def _free_home(connection: Connection, login: Login, mail_root: Path) -> str:
+def free_home(connection: Connection, login: Login, mail_root: Path) -> str:
+    """Return the first home of an account that nobody has, had, or left on disk."""
     for home in homes(login.local, login.domain):
         taken = connection.execute(
             select(accounts.c.home)
