@@ -13,7 +13,7 @@ the same transaction.
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -171,8 +171,9 @@ def list_accounts(
     limit: int,
     domain: str = "",
     address: str | None = None,
+    within: Collection[str] | None = None,
 ) -> Sequence[RowMapping]:
-    """Return up to `limit` accounts by address, those behind `after`."""
+    """Return up to `limit` accounts by address, those behind `after`; `within` some domains."""
     query = (
         select(accounts, domains.c.default_quota, domains.c.default_options)
         .join_from(accounts, domains)
@@ -185,6 +186,8 @@ def list_accounts(
         query = query.where(accounts.c.domain == domain)
     if address is not None:
         query = query.where(accounts.c.address == address)
+    if within is not None:
+        query = query.where(accounts.c.domain.in_(sorted(within)))
     return connection.execute(query).mappings().all()
 
 

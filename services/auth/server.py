@@ -16,7 +16,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from restante.model import ErrorKind, MailError, Options
-from restante.rpc.admin.v1 import admin_pb2, admin_pb2_grpc
+from restante.rpc.admin.v1 import admin_pb2
 from restante.rpc.auth.v1 import auth_pb2, auth_pb2_grpc
 from restante.rpc.revocation import Reason
 from restante.runtime.address import ListenAddress
@@ -24,7 +24,8 @@ from restante.runtime.limits import ConnectionLimits
 from restante.runtime.listener import Listener
 from restante.runtime.log import get_logger
 from services.auth import authdaemon
-from services.auth.admin import AdminServicer, Gate
+from services.auth.admin.administration import Administration
+from services.auth.admin.tools import Tools
 from services.auth.audit import Audit, Kind
 from services.auth.authenticator import Authenticator
 from services.auth.backends.base import ModuleContext
@@ -45,7 +46,6 @@ from services.auth.sessions import SessionReports
 from services.auth.settings import AuthSettings
 from services.auth.throttle.known import KnownPlaces
 from services.auth.throttle.make import make_throttle
-from services.auth.token import admin_token
 
 log = get_logger(__name__)
 
@@ -111,6 +111,7 @@ class AuthServer:
             upgrades=self.upgrades,
             audit=self.audit,
         )
+        self.admin: Administration | None = None
         self.tcp_port = 0
         self._health = health.aio.HealthServicer()
         self._server: aio.Server | None = None
@@ -131,12 +132,11 @@ class AuthServer:
             log.warning("a module of accounts cannot be opened yet", error=error.text)
         self.audit.start()
         self.changes.start()
-        server = self._server = aio.server(options=_OPTIONS)
+        self.admin = self._admin()
+        server = self._server = aio.server(options=_OPTIONS, interceptors=(self.admin.guard,))
         servicer = AuthServicer(self.authenticator, self.hub, self.changes.replay, self.sessions)
         auth_pb2_grpc.add_AuthServicer_to_server(servicer, server)
-        sql = next((m for m in self.chain.modules if isinstance(m, SqlBackend)), None)
-        if sql is not None:
-            admin_pb2_grpc.add_AdminServicer_to_server(self._admin(sql), server)
+        self.admin.serve(server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(
             (*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
@@ -167,6 +167,8 @@ class AuthServer:
             await self.authdaemon.drain(grace)
         if self._server is not None:
             await self._server.stop(grace)
+        if self.admin is not None:
+            await self.admin.stop(grace)
         await self.changes.stop()
         await self.sessions.close()
         if self.upgrades is not None:
@@ -188,19 +190,20 @@ class AuthServer:
         )
         await self.changes.catch_up()
 
-    def _admin(self, sql: SqlBackend) -> AdminServicer:
-        settings = self.settings
-        given = settings.admin_token.get_secret_value() if settings.admin_token else ""
-        return AdminServicer(  # type: ignore[abstract]  # methods still to come are UNIMPLEMENTED
-            sql,
+    def _admin(self) -> Administration:
+        tools = Tools(
+            self.authenticator,
+            self.database,
             self.rules,
             self.verifier,
-            Gate(admin_token(given, settings.run_dir / "admin.token"), settings.admin_certificates),
-            default_uid=settings.mail_uid,
-            default_gid=settings.mail_gid,
-            lookup=self.authenticator.lookup,
-            changed=self.changes.catch_up,
+            self.policy,
+            self.audit,
+            self.sessions,
+            next((m for m in self.chain.modules if isinstance(m, SqlBackend)), None),
+            self.settings.mail_uid,
+            self.settings.mail_gid,
         )
+        return Administration(self.settings, tools, self.changes.catch_up)
 
     def _bind(
         self,

@@ -157,7 +157,7 @@ def test_audit(cli: Cli, auth: AuthProcess) -> None:
     cli.ok("account", "add", "eve@audit.test", "--password-stdin", stdin="hidden-word\n")
     cli.fails(4, "account", "add", "eve@audit.test", "--password-stdin", stdin="hidden-word\n")
     log = auth.log()
-    assert "action=account.create actor=token" in log
+    assert 'action=admin.account.create actor="admin token"' in log
     assert "target=eve@audit.test result=ok" in log
     assert "target=eve@audit.test result=already_exists" in log
     assert "hidden-word" not in log

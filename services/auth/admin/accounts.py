@@ -1,0 +1,201 @@
+"""Accounts of the SQL module; a kick is for accounts of any.
+
+A domain admin may not change what an account means to the system outside his domain: uid and gid
+(whose files it reads), and the options in PRIVILEGED (whose shared folders it sees, which server
+gets its password).
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import Connection, RowMapping
+
+from restante.model import ErrorKind, MailError, Options
+from restante.rpc.admin.v1 import admin_pb2 as pb
+from services.auth import directory, purge
+from services.auth.admin.roles import Caller, Right
+from services.auth.admin.tools import Operation, Tools, masked, page
+from services.auth.names import domain_name
+from services.auth.passwords import schemes
+
+PRIVILEGED: Final = ("group", "sharedgroup", "mailhost")
+
+_FIELDS: Final = ("uid", "gid", "name", "quota", "options", "disabled")
+
+
+class Accounts:
+    """The operations."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools, self._database = tools, tools.database
+
+    async def create(self, caller: Caller, request: pb.CreateAccountRequest) -> pb.Account:
+        """Add an account."""
+        given, sql = request.account, self._tools.accounts
+        fields = {"options": given.options}
+        if given.uid or given.gid:
+            fields["uid"] = ""
+        _check_fields(caller, fields, "")
+        login = self._tools.rules.parse(given.address)
+        new = directory.NewAccount(
+            login,
+            given.uid or self._tools.uid,
+            given.gid or self._tools.gid,
+            name=given.name,
+            quota=given.quota,
+            options=given.options,
+            password=await self._stored(
+                request.password, request.password_hash, login.address, given.name
+            ),
+            disabled=given.disabled,
+        )
+        row = await self._database.run(
+            lambda c: directory.create_account(c, new, sql.mail_root), write=True
+        )
+        return self._account(row)
+
+    async def get(self, caller: Caller, request: pb.GetAccountRequest) -> pb.Account:
+        """Describe an account."""
+        return self._account(await self._row(request.address))
+
+    async def list(
+        self, caller: Caller, request: pb.ListAccountsRequest
+    ) -> pb.ListAccountsResponse:
+        """List accounts by address: of a domain, of all, or of those that bind the caller."""
+        self._tools.need_accounts()
+        limit, after = page(request.page_size, request.page_token)
+        domain = domain_name(request.domain) if request.domain else ""
+
+        def work(connection: Connection) -> Sequence[RowMapping]:
+            if domain:
+                directory.get_domain(connection, domain)
+            return directory.list_accounts(
+                connection, after=after, limit=limit + 1, domain=domain, within=caller.domains
+            )
+
+        rows = await self._database.run(work)
+        return pb.ListAccountsResponse(
+            accounts=map(self._account, rows[:limit]),
+            next_page_token=rows[limit - 1]["address"] if len(rows) > limit else "",
+        )
+
+    async def update(self, caller: Caller, request: pb.UpdateAccountRequest) -> pb.Account:
+        """Change fields of an account."""
+        self._tools.need_accounts()
+        address = self._tools.rules.parse(request.account.address).address
+        values = masked(request.account, request.update_mask, _FIELDS)
+
+        def work(connection: Connection) -> RowMapping:
+            row = directory.get_account(connection, address)
+            _check_fields(caller, values, row["options"])
+            return directory.update_account(connection, address, values)
+
+        return self._account(await self._database.run(work, write=True))
+
+    async def delete(
+        self, caller: Caller, request: pb.DeleteAccountRequest
+    ) -> pb.DeleteAccountResponse:
+        """Remove an account and, only where asked, its mail."""
+        if request.purge_mail:
+            caller.need(Right.ALL, "a removal of mail")
+        row = await self._row(request.address)
+        address, sql = row["address"], self._tools.accounts
+        home = sql.record_of(row).account.home
+        if request.purge_mail:
+            await asyncio.to_thread(purge.check_purgeable, home, sql.mail_root)
+        existed = await asyncio.to_thread(home.exists)
+        answer = pb.DeleteAccountResponse(home=str(home), home_exists=existed)
+        if request.dry_run:
+            return answer
+        await self._database.run(
+            lambda c: directory.delete_account(c, address, dry_run=False), write=True
+        )
+        # The account goes first: nothing can be delivered into, or read from, what is removed.
+        if request.purge_mail:
+            answer.purged = await asyncio.to_thread(purge.purge, home, sql.mail_root)
+        return answer
+
+    async def set_password(
+        self, caller: Caller, request: pb.SetPasswordRequest
+    ) -> pb.SetPasswordResponse:
+        """Set or clear a password."""
+        given = bool(request.password) + bool(request.password_hash) + request.clear
+        if given != 1:
+            raise MailError(ErrorKind.BAD_REQUEST, "give a password, a hash, or clear: one of them")
+        row = await self._row(request.address)
+        address = row["address"]
+        if not request.password and row["password"] == request.password_hash:
+            return pb.SetPasswordResponse(changed=False)
+        stored = await self._stored(request.password, request.password_hash, address, row["name"])
+        if not request.dry_run:
+            values = {"password": stored}
+            await self._database.run(
+                lambda c: directory.update_account(c, address, values), write=True
+            )
+        return pb.SetPasswordResponse(changed=True)
+
+    async def kick(self, caller: Caller, request: pb.KickRequest) -> pb.KickResponse:
+        """End the sessions of an account of any module."""
+        address = await self._tools.existing(request.address)
+        await self._database.run(lambda c: directory.kick(c, address), write=True)
+        return pb.KickResponse()
+
+    async def _row(self, address: str) -> RowMapping:
+        self._tools.need_accounts()
+        canonical = self._tools.rules.parse(address).address
+        return await self._database.run(lambda c: directory.get_account(c, canonical))
+
+    async def _stored(self, password: bytes, given_hash: str, address: str, name: str) -> str:
+        """Return the hash to store, "" where neither is given."""
+        if password and given_hash:
+            raise MailError(ErrorKind.BAD_REQUEST, "give a password or a hash, not both")
+        if password:
+            await self._tools.policy.check(password, address, name, by_administrator=True)
+            return await self._tools.verifier.hash(password)
+        if given_hash and not schemes.scheme_of(given_hash):
+            raise MailError(ErrorKind.BAD_REQUEST, "a hash of an unknown scheme")
+        return given_hash
+
+    def _account(self, row: RowMapping) -> pb.Account:
+        account = self._tools.accounts.record_of(row).account
+        return pb.Account(
+            address=account.address,
+            uid=account.uid,
+            gid=account.gid,
+            home=str(account.home),
+            maildir=str(account.maildir),
+            name=account.name,
+            quota=row["quota"],
+            options=row["options"],
+            disabled=account.disabled,
+            has_password=bool(row["password"]),
+            password_scheme=schemes.scheme_of(row["password"]),
+            created=Timestamp(seconds=row["created"]),
+            updated=Timestamp(seconds=row["updated"]),
+        )
+
+
+def operations(tools: Tools) -> dict[str, Operation]:
+    """Return the operations by their methods."""
+    accounts = Accounts(tools)
+    return {
+        "CreateAccount": accounts.create,
+        "GetAccount": accounts.get,
+        "ListAccounts": accounts.list,
+        "UpdateAccount": accounts.update,
+        "DeleteAccount": accounts.delete,
+        "SetPassword": accounts.set_password,
+        "Kick": accounts.kick,
+    }
+
+
+def _check_fields(caller: Caller, values: Mapping[str, Any], options: str) -> None:
+    """Raise MailError(PERMISSION) where a caller may not set these; `options` are those now."""
+    if "uid" in values or "gid" in values:
+        caller.need(Right.ALL, "a change of uid or gid")
+    if "options" in values:
+        before, after = Options.parse(options), Options.parse(values["options"])
+        if any(before.all(name) != after.all(name) for name in PRIVILEGED):
+            caller.need(Right.ALL, f"a change of {', '.join(PRIVILEGED)}")
