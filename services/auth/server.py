@@ -76,7 +76,11 @@ class AuthServer:
             threads=settings.verify_threads,
             queue=settings.verify_queue,
         )
-        self.database = Database(database_url(settings.sql_url), threads=settings.sql_threads)
+        self.database = Database(
+            database_url(settings.sql_url),
+            replicas=[database_url(url) for url in settings.sql_read_urls],
+            limits=settings.sql_limits(),
+        )
         self.known_places = KnownPlaces(self.database)
         self.throttle = make_throttle(settings, self.known_places)
         context = ModuleContext(self.rules, self.database)

@@ -12,7 +12,7 @@ from restante.model import ErrorKind, MailError, Quota
 from services.auth import directory
 from services.auth.backends.base import PasswordChange
 from services.auth.backends.sql import SqlBackend
-from services.auth.database.engine import Database, database_url
+from services.auth.database.engine import Database, Limits, database_url
 from services.auth.directory import NewAccount
 from services.auth.names import NameRules
 from tests.contract.mariadb import Mariadb, running_mariadb
@@ -49,7 +49,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 async def backend(url: str, tmp_path: Path) -> AsyncIterator[SqlBackend]:
-    made = SqlBackend(Database(database_url(url), threads=4), tmp_path / "mail")
+    made = SqlBackend(Database(database_url(url)), tmp_path / "mail")
     await made.open()
     yield made
     await made.close()
@@ -226,7 +226,9 @@ async def test_a_dead_server_is_temporary_and_a_new_one_is_found(
     database_server: Postgres | Mariadb, tmp_path: Path
 ) -> None:
     url = database_server.new_database()
-    backend = SqlBackend(Database(database_url(url), threads=2), tmp_path / "mail")
+    backend = SqlBackend(
+        Database(database_url(url), limits=Limits(connections=2)), tmp_path / "mail"
+    )
     await backend.open()
     await change(backend, directory.create_domain, "example.test", "", "")
     await add(backend, "fred@example.test")

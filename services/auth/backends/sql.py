@@ -1,6 +1,9 @@
 """The accounts of our own tables, in whatever database they lie.
 
 Cache (SQLite only): records are kept in memory and are never stale, by Database.data_version.
+
+Every read asks for the newest position of the journal in the same statement, so that a replica
+may answer it (Database.read). Look-ups go by the primary key, pages by the key behind the last.
 """
 
 from collections import OrderedDict
@@ -9,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, RowMapping, bindparam, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, func, literal, select, update
 
 from restante.model import Account, ErrorKind, MailError, Options, Quota
 from restante.rpc.revocation import Reason
@@ -25,12 +28,25 @@ log = get_logger(__name__)
 _CACHED: Final = 65536  # records
 _PAGE: Final = 500
 
-_WITH_DEFAULTS: Final = select(
-    schema.accounts, schema.domains.c.default_quota, schema.domains.c.default_options
-).join_from(schema.accounts, schema.domains)
-_BY_ADDRESS: Final = _WITH_DEFAULTS.where(schema.accounts.c.address == bindparam("address"))
+_POSITION: Final = (
+    select(func.coalesce(func.max(schema.revocations.c.id), 0)).scalar_subquery().label("position")
+)
+_COLUMNS: Final = (
+    _POSITION,
+    schema.accounts,
+    schema.domains.c.default_quota,
+    schema.domains.c.default_options,
+)
+_ALWAYS: Final = select(literal(1).label("always")).subquery()  # a row also where no account is
+_BY_ADDRESS: Final = select(*_COLUMNS).select_from(
+    _ALWAYS.outerjoin(schema.accounts, schema.accounts.c.address == bindparam("address")).outerjoin(
+        schema.domains, schema.domains.c.name == schema.accounts.c.domain
+    )
+)
 _AFTER: Final = (
-    _WITH_DEFAULTS.where(schema.accounts.c.address > bindparam("after"))
+    select(*_COLUMNS)
+    .join_from(schema.accounts, schema.domains)
+    .where(schema.accounts.c.address > bindparam("after"))
     .order_by(schema.accounts.c.address)
     .limit(_PAGE)
 )
@@ -75,7 +91,7 @@ class SqlBackend:
         """Yield every account, by address, in pages: no long transaction, no big list."""
         after = ""
         while True:
-            rows = await self.database.run(partial(_rows, after=after))
+            rows = await self.database.read(partial(_page, after=after))
             for row in rows:
                 yield self.record_of(row)
             if len(rows) < _PAGE:
@@ -127,9 +143,7 @@ class SqlBackend:
         """Nothing: the database belongs to the service."""
 
     async def _read(self, address: str) -> Record | None:
-        row = await self.database.run(
-            lambda c: c.execute(_BY_ADDRESS, {"address": address}).mappings().first()
-        )
+        row = await self.database.read(partial(_row, address=address))
         return None if row is None else self.record_of(row)
 
     def record_of(self, row: RowMapping) -> Record:
@@ -154,8 +168,14 @@ class SqlBackend:
         return Record(account, row["password"])
 
 
-def _rows(connection: Connection, after: str) -> Sequence[RowMapping]:
-    return connection.execute(_AFTER, {"after": after}).mappings().all()
+def _row(connection: Connection, address: str) -> tuple[int, RowMapping | None]:
+    row = connection.execute(_BY_ADDRESS, {"address": address}).mappings().one()
+    return row["position"], row if row["address"] is not None else None
+
+
+def _page(connection: Connection, after: str) -> tuple[int | None, Sequence[RowMapping]]:
+    rows = connection.execute(_AFTER, {"after": after}).mappings().all()
+    return rows[0]["position"] if rows else None, rows
 
 
 def make(settings: AuthSettings, context: ModuleContext) -> SqlBackend:

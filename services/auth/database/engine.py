@@ -57,18 +57,17 @@ class Database:
         self,
         url: URL,
         *,
-        threads: int = 4,
         replicas: Sequence[URL] = (),
-        limits: Limits | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - it is frozen
     ) -> None:
         """Does not connect yet. `replicas` are servers of the same kind that follow `url`."""
         self.url = url
         self.is_sqlite = drivers.is_sqlite(url)
-        self._limits = limits or Limits(connections=threads)
-        self._writer = drivers.writing_engine(url, self._limits)
-        self._reader = self._writer if self.is_sqlite else drivers.reading_engine(url, self._limits)
-        self._replicas = Replicas(replicas, self._limits)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sql")
+        self._limits = limits
+        self._writer = drivers.writing_engine(url, limits)
+        self._reader = self._writer if self.is_sqlite else drivers.reading_engine(url, limits)
+        self._replicas = Replicas(replicas, limits)
+        self._pool = ThreadPoolExecutor(limits.connections, thread_name_prefix="sql")
         self._preparing = threading.Lock()
         self._generation: Generation | None = None
         self.prepared = False

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Connection, delete, func, insert, select, text
+from sqlalchemy import Connection, delete, func, insert, or_, select, text
 
 from restante.rpc.revocation import Reason, Revocation
 from services.auth.database.schema import revision, revocations, web_sessions
@@ -45,7 +45,8 @@ def record(connection: Connection, address: str, reason: Reason, *, keep_session
     if reason is not Reason.CHANGED:
         ended = delete(web_sessions).where(web_sessions.c.id != keep_session)
         if address:
-            ended = ended.where(web_sessions.c.address == address)
+            ours = or_(web_sessions.c.address == address, web_sessions.c.actor == address)
+            ended = ended.where(ours)
         connection.execute(ended)
 
 
