@@ -158,6 +158,6 @@ def test_audit(cli: Cli, auth: AuthProcess) -> None:
     cli.fails(4, "account", "add", "eve@audit.test", "--password-stdin", stdin="hidden-word\n")
     log = auth.log()
     assert 'action=admin.account.create actor="admin token"' in log
-    assert "target=eve@audit.test result=ok" in log
-    assert "target=eve@audit.test result=already_exists" in log
+    assert "address=eve@audit.test peer=unix: result=ok" in log
+    assert "address=eve@audit.test peer=unix: result=already_exists" in log
     assert "hidden-word" not in log
