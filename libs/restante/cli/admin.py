@@ -13,14 +13,19 @@ from restante.runtime import environment, runfile
 
 @contextmanager
 def admin() -> Iterator[AdminClient]:
-    """Give a client of the running system; errors become one line and an exit code.
+    """Give a client of the running system; errors become one line and an exit code."""
+    with output.errors(), connect() as client:
+        yield client
+
+
+def connect() -> AdminClient:
+    """Return a client of the running system, to be closed. Raises MailError.
 
     The target is RESTANTE_AUTH_TARGET, else what the auth service says in its run file, else
     the usual socket.
     """
     run_dir = environment.run_dir()
-    with output.errors(), AdminClient(_target(run_dir), read_token(run_dir), tls=_tls()) as client:
-        yield client
+    return AdminClient(_target(run_dir), read_token(run_dir), tls=_tls())
 
 
 def _target(run_dir: Path) -> str:

@@ -135,9 +135,20 @@ def read_secret(address: str, *, from_stdin: bool, what: str = "password") -> st
         if not secret:
             fail(f"no {what} on standard input", USAGE)
         return secret
+    return _typed(address, what, twice=True)
+
+
+def ask_secret(address: str, *, from_stdin: bool) -> str:
+    """Return a password that exists: the first line of stdin, or typed once at a hidden prompt."""
+    if from_stdin:
+        return read_secret(address, from_stdin=True)
+    return _typed(address, "password", twice=False)
+
+
+def _typed(address: str, what: str, *, twice: bool) -> str:
     if not sys.stdin.isatty():
         fail(f"no terminal to ask for a {what}: use --password-stdin", USAGE)
-    return str(typer.prompt(f"Password for {address}", hide_input=True, confirmation_prompt=True))
+    return str(typer.prompt(f"Password for {address}", hide_input=True, confirmation_prompt=twice))
 
 
 def _table(found: Sequence[Row], columns: Sequence[str]) -> None:

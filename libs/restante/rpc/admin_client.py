@@ -13,15 +13,22 @@ from typing import Any, Final, Protocol, Self, TypeVar
 import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from restante.model import ErrorKind, MailError
+from restante.model import Account, ErrorKind, MailError
 from restante.rpc.admin.v1 import admin_pb2 as pb
 from restante.rpc.admin.v1 import admin_pb2_grpc
+from restante.rpc.admin_reports import Imported, SessionInfo, SessionList, TestResult
+from restante.rpc.auth.v1 import auth_pb2, auth_pb2_grpc
 from restante.rpc.channel import CHANNEL_OPTIONS, ClientTls
+from restante.rpc.convert import account_of
 from restante.rpc.errors import error_of
 
 TOKEN_FILE: Final = "admin.token"  # noqa: S105 - a file's name
 
+BATCH_SECONDS: Final = 120.0
+ENUMERATE_SECONDS: Final = 3600.0
+
 _PAGE: Final = 500
+_MAX_ANSWER: Final = 256 * 1024 * 1024  # bytes: everybody's sessions
 _R = TypeVar("_R")
 
 
@@ -91,11 +98,12 @@ class AdminClient:
         """`target` is "unix:/path" or "host:port"; `deadline` in seconds bounds each call."""
         self._deadline = deadline
         self._metadata = (("authorization", f"Bearer {token}"),)
+        options = (*CHANNEL_OPTIONS, ("grpc.max_receive_message_length", _MAX_ANSWER))
         if tls is None:
-            self._channel = grpc.insecure_channel(target, CHANNEL_OPTIONS)
+            self._channel = grpc.insecure_channel(target, options)
         else:
             self._channel = grpc.secure_channel(
-                target, tls.credentials(), (*CHANNEL_OPTIONS, *tls.options())
+                target, tls.credentials(), (*options, *tls.options())
             )
         self._stub = admin_pb2_grpc.AdminStub(self._channel)
 
@@ -233,10 +241,60 @@ class AdminClient:
         """End the sessions of an account everywhere. Raises MailError(NO_SUCH_USER)."""
         self._call(self._stub.Kick, pb.KickRequest(address=address))
 
-    def _call(self, method: Callable[..., _R], request: object) -> _R:
+    def sessions(self, address: str = "", domain: str = "") -> SessionList:
+        """Return the live sessions of all, of an account, or of a domain."""
+        request = pb.ListSessionsRequest(address=address, domain=domain)
+        answer = self._call(self._stub.ListSessions, request)
+        found = [SessionInfo.of(session) for session in answer.sessions]
+        return SessionList(found, answer.workers, answer.silent)
+
+    def test_login(
+        self,
+        user: str,
+        password: str = "",
+        *,
+        service: str = "",
+        mechanism: str = "",
+        peer: str = "",
+        new_password: str = "",
+        show_hash: bool = False,
+    ) -> TestResult:
+        """Try a login; without a password a look-up, with a new one a change of password.
+
+        A refusal is a result. Raises MailError(PERMISSION | TEMPORARY).
+        """
+        request = pb.TestLoginRequest(
+            user=user,
+            password=_bytes(password),
+            service=service,
+            mechanism=mechanism,
+            peer=peer,
+            new_password=_bytes(new_password),
+            show_hash=show_hash,
+        )
+        return TestResult.of(self._call(self._stub.TestLogin, request))
+
+    def import_accounts(self, request: pb.ImportAccountsRequest) -> list[Imported]:
+        """Import up to 500 accounts in one transaction; what became of each, in their order."""
+        answer = self._call(self._stub.ImportAccounts, request, BATCH_SECONDS)
+        return [Imported(result.outcome, result.text) for result in answer.results]
+
+    def enumerate(self) -> Iterator[Account]:
+        """Yield every account of every module. Raises MailError(TEMPORARY), also midway."""
+        stub = auth_pb2_grpc.AuthStub(self._channel)
+        try:
+            for message in stub.Enumerate(auth_pb2.EnumerateRequest(), timeout=ENUMERATE_SECONDS):
+                yield account_of(message.account)
+        except grpc.RpcError as error:
+            raise _mail_error(error) from None
+
+    def _call(self, method: Callable[..., _R], request: object, seconds: float = 0.0) -> _R:
         try:
             return method(
-                request, timeout=self._deadline, metadata=self._metadata, wait_for_ready=False
+                request,
+                timeout=seconds or self._deadline,
+                metadata=self._metadata,
+                wait_for_ready=False,
             )
         except grpc.RpcError as error:
             raise _mail_error(error) from None
