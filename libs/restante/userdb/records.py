@@ -36,7 +36,7 @@ def lines_of(top: Path) -> Iterator[Line]:
     for path in source.files(top):
         location = "" if path == top else f"{path.relative_to(top)}/"
         for text in path.read_bytes().decode("utf-8", "surrogateescape").split("\n"):
-            if text and not text.startswith("#"):
+            if text and not text.startswith(("#", "\t")):
                 yield split(text, location)
 
 

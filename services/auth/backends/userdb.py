@@ -64,7 +64,9 @@ class UserdbNames:
         keys = [login.address]
         if login.domain and login.domain == self.default_domain:
             keys.append(login.local)
-        return [key.encode("utf-8", "surrogateescape") for key in keys]
+        # What finds names by uid is no account, whoever logs in as "1001=".
+        wanted = (key for key in keys if not source.is_reverse(key))
+        return [key.encode("utf-8", "surrogateescape") for key in wanted]
 
 
 class UserdbBackend:

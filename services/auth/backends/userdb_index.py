@@ -115,7 +115,7 @@ class UserdbIndexBackend:
             return next((e for e in map(index.get, keys) if e is not None), None)
 
         entry = await asyncio.to_thread(self._with_index, look)
-        if entry is None or source.is_reverse(login.address):
+        if entry is None:
             return None
         try:
             return entry.record(login.address)
