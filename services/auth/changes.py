@@ -4,9 +4,7 @@ JournalChanges reads the journal that every change of ours is written to: at onc
               changes, on a notification of PostgreSQL, within POLL seconds on SQLite and MySQL.
               A change that somebody made to an SQLite file by hand is noticed too, though not
               whose: then all verdicts are void, and no session ends.
-UserdbChanges compares userdb with what it was, every POLL seconds, and tells whose line changed;
-              a line that is gone must be gone twice. What changes while auth is down ends no
-              session.
+UserdbChanges, UserdbIndexChanges (userdb_changes.py) compare userdb with what it was.
 
 A database that cannot be read, or does not answer in time, or a lost connection to PostgreSQL, is
 told to the hub: nobody can be sure of what he has kept then.
@@ -16,21 +14,22 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sqlalchemy import Connection
 
 from restante.model import MailError
 from restante.rpc.revocation import Reason, Revocation
 from restante.runtime.log import get_logger
-from services.auth.backends.base import Backend, Record
+from services.auth.backends.base import Backend
 from services.auth.backends.userdb import UserdbBackend
+from services.auth.backends.userdb_index import UserdbIndexBackend
 from services.auth.database import journal
 from services.auth.database.engine import Database
 from services.auth.hub import Hub
 from services.auth.sessions import ASKED, SessionReports
+from services.auth.userdb_changes import UserdbChanges, UserdbIndexChanges
 
 if TYPE_CHECKING:
     import psycopg
@@ -186,77 +185,9 @@ class JournalChanges:
             await self._database.run(journal.prune, write=True)
 
 
-class UserdbChanges:
-    """Watches the userdb files."""
-
-    def __init__(self, backend: UserdbBackend, hub: Hub) -> None:
-        self._backend, self._hub = backend, hub
-        self._seen: dict[str, Record] | None = None
-        self._known = Known({})
-        self._readable = True
-        hub.lost(self)
-
+class _Source(Protocol):
     async def run(self) -> None:
         """Publish until cancelled."""
-        while True:
-            try:
-                records, bad = await self._backend.table()
-            except MailError:
-                # Nobody of userdb can log in now, not by a verdict either. Who was in stays.
-                if self._readable:
-                    self._hub.publish(_UNKNOWN)
-                self._readable = False
-            else:
-                self._readable = True
-                await self._compare(records, bad)
-            self._hub.found(self)
-            await asyncio.sleep(POLL)
-
-    async def _compare(self, records: dict[str, Record], bad: set[str]) -> None:
-        if self._seen is None:
-            self._known = Known(records)
-        elif records is not self._seen or self._known.missing:
-            self._known, told = await asyncio.to_thread(compare, self._known, records, bad)
-            for revocation in told:
-                self._hub.publish(revocation)
-        self._seen = records
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What was told about userdb. `missing` are among the records, but were not seen last time."""
-
-    records: dict[str, Record]
-    missing: frozenset[str] = frozenset()
-
-
-def compare(
-    known: Known, records: dict[str, Record], bad: set[str]
-) -> tuple[Known, list[Revocation]]:
-    """Return what is known now, and what the difference revokes.
-
-    An account whose line cannot be read, or is not there for the first time (an editor may be
-    writing the file just now), is CHANGED; one that is missing twice is REMOVED.
-    """
-    told = []
-    now = dict(records)
-    missing = set()
-    for address, old in known.records.items():
-        new = records.get(address)
-        if new is None:
-            if address in known.missing and address not in bad:
-                told.append(Revocation(address, Reason.REMOVED))
-                continue
-            now[address] = old
-            if address not in bad:
-                missing.add(address)
-            told.append(Revocation(address, Reason.CHANGED))
-        elif (old.password, old.service_passwords) != (new.password, new.service_passwords):
-            told.append(Revocation(address, Reason.PASSWORD))
-        elif old != new:
-            told.append(Revocation(address, Reason.CHANGED))
-    told += [Revocation(a, Reason.CHANGED) for a in records.keys() - known.records.keys()]
-    return Known(now, frozenset(missing)), told
 
 
 class Changes:
@@ -270,8 +201,12 @@ class Changes:
         sessions: SessionReports,
     ) -> None:
         self._journal = JournalChanges(database, hub, sessions)
-        userdb = [UserdbChanges(m, hub) for m in modules if isinstance(m, UserdbBackend)]
-        self._sources: list[JournalChanges | UserdbChanges] = [self._journal, *userdb]
+        self._sources: list[_Source] = [self._journal]
+        for module in modules:
+            if isinstance(module, UserdbBackend):
+                self._sources.append(UserdbChanges(module, hub))
+            elif isinstance(module, UserdbIndexBackend):
+                self._sources.append(UserdbIndexChanges(module, hub))
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:

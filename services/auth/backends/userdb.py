@@ -59,6 +59,10 @@ class UserdbNames:
         local = local.lower() if self.fold_case else local
         return f"{local}@{domain.lower()}" if domain else local
 
+    def address_of(self, key: bytes) -> str:
+        """Return the canonical address of a key of an index."""
+        return self.address(key.decode("utf-8", "surrogateescape"))
+
     def keys(self, login: Login) -> list[bytes]:
         """Return the names that a login may stand under in an index, the usual one first."""
         keys = [login.address]

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Final, TypeVar
 
 from restante.model import ErrorKind, MailError
 from restante.runtime.log import get_logger
@@ -53,7 +53,11 @@ class Entry:
 
 
 class Index:
-    """Both files, open, as they were at one time. For one thread at a time."""
+    """Both files, open, as they were at one time. For one thread at a time.
+
+    They are closed when nobody has the object any more: a thread may still be reading where the
+    task that waited for it was cancelled.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises MailError: CANNOT without the library, TEMPORARY for everything else."""
@@ -62,12 +66,7 @@ class Index:
         youngest = max(entry[2] for entry in self.signature)
         self.settled = time.time_ns() - youngest > _YOUNG_NS
         main, shadow = index_paths(path)
-        self._main = Gdbm(main)
-        try:
-            self._shadow = Gdbm(shadow)
-        except MailError:
-            self._main.close()
-            raise
+        self._main, self._shadow = Gdbm(main), Gdbm(shadow)
 
     def get(self, key: bytes) -> Entry | None:
         """Return what is stored under a key. Raises MailError(TEMPORARY)."""
@@ -79,17 +78,6 @@ class Index:
         for key in self._main:
             if not source.is_reverse(key.decode("utf-8", "surrogateescape")):
                 yield key
-
-    def close(self) -> None:
-        """Close both files."""
-        self._main.close()
-        self._shadow.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class UserdbIndexBackend:
@@ -127,21 +115,18 @@ class UserdbIndexBackend:
     async def records(self) -> AsyncIterator[Record]:
         """Yield every account. Raises MailError(TEMPORARY), also for a bad record, at the end."""
         index = await asyncio.to_thread(Index, self.path)
+        entries = ((key, entry) for key in index.names() if (entry := index.get(key)))
         bad = 0
-        try:
-            entries = ((key, entry) for key in index.names() if (entry := index.get(key)))
-            while page := await asyncio.to_thread(lambda: list(islice(entries, _PAGE))):
-                for key, entry in page:
-                    address = self.names.address(key.decode("utf-8", "surrogateescape"))
-                    try:
-                        record = entry.record(address)
-                    except (MailError, ValueError, KeyError) as error:
-                        log.warning("userdb has a bad record", address=address, reason=str(error))
-                        bad += 1
-                        continue
-                    yield record
-        finally:
-            index.close()
+        while page := await asyncio.to_thread(lambda: list(islice(entries, _PAGE))):
+            for key, entry in page:
+                address = self.names.address_of(key)
+                try:
+                    record = entry.record(address)
+                except (MailError, ValueError, KeyError) as error:
+                    log.warning("userdb has a bad record", address=address, reason=str(error))
+                    bad += 1
+                    continue
+                yield record
         if bad:
             raise MailError(ErrorKind.TEMPORARY, "some records of userdb cannot be read")
 
@@ -154,30 +139,21 @@ class UserdbIndexBackend:
         return False
 
     async def close(self) -> None:
-        """Close the files."""
-        await asyncio.to_thread(self._drop)
+        """Let go of the files."""
+        self._index = None
 
     def _with_index(self, run: Callable[[Index], _T]) -> _T:
         """Call `run` with the files as they are now."""
         with self._lock:
             index = self._index
             if index is None or not index.settled or index.signature != signature(self.path):
-                if index is not None:
-                    index.close()
-                    self._index = None
+                self._index = None
                 index = self._index = Index(self.path)
             try:
                 return run(index)
             except MailError:
-                index.close()
                 self._index = None
                 raise
-
-    def _drop(self) -> None:
-        with self._lock:
-            if self._index is not None:
-                self._index.close()
-                self._index = None
 
 
 def signature(path: Path) -> Signature:

@@ -14,11 +14,11 @@ from restante.rpc.client import AuthClient
 from restante.rpc.revocation import Reason, Revocation
 from services.auth.backends.base import Record
 from services.auth.backends.userdb import UserdbBackend
-from services.auth.changes import Known, compare
 from services.auth.database import journal
 from services.auth.hub import Hub
 from services.auth.mechanisms.base import Attempt
 from services.auth.server import AuthServer
+from services.auth.userdb_changes import Known, compare
 from tests.services.auth.accounts import sql_of
 from tests.services.auth.conftest import AddAccount, make_settings, serving
 from tests.services.auth.watching import Watcher, watching
