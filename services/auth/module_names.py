@@ -9,4 +9,5 @@ MODULES: Final = {
     "sql": "services.auth.backends.sql",
     "pam": "services.auth.backends.pam",
     "userdb": "services.auth.backends.userdb",
+    "ldap": "services.auth.backends.ldap",
 }
