@@ -149,12 +149,7 @@ class AuthdaemonConnection(Connection):
     async def pre(self, request: Request) -> None:
         """Describe an account without a password."""
         module, _, user = map(_text, request.fields)
-        login = self._auth.login(user)
-        found = await self._auth.chain.find(login, _module(module)) if login else None
-        if found is None:
-            self.write(FAIL)
-            return
-        record = found[1]
+        _, record = await self._auth.find(user, _module(module))
         account = record.account
         if account.disabled:
             account = replace(account, options=_DISABLED.merged(account.options))

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from restante.model import Account, ErrorKind, MailError
 from services.auth.audit import Audit
-from services.auth.backends.base import PasswordChange
+from services.auth.backends.base import Backend, PasswordChange, Record
 from services.auth.backends.chain import Chain
 from services.auth.factors.security import Factors
+from services.auth.login_debug import LoginDebug
 from services.auth.mechanisms.base import Attempt, Match, Mechanism
 from services.auth.mechanisms.password import PasswordMechanism
 from services.auth.names import Login, NameRules
@@ -57,6 +58,7 @@ class Authenticator:
         policy: PasswordPolicy | None = None,
         upgrades: HashUpgrades | None = None,
         audit: Audit | None = None,
+        debug: LoginDebug | None = None,
     ) -> None:
         """`failure_floor` in seconds; 0 answers failures as soon as they are known.
 
@@ -70,13 +72,15 @@ class Authenticator:
         self._password_changed = password_changed
         self._policy, self._upgrades = policy or PasswordPolicy(), upgrades
         self._audit = audit
+        self._debug = debug or LoginDebug(enabled=False)
         password = PasswordMechanism(chain, verifier, factors)
         self._mechanisms: Mapping[str, Mechanism] = {"plain": password, "login": password}
 
     async def authenticate(self, attempt: Attempt) -> Admission:
         """Judge an attempt. Raises MailError(AUTH_FAILED | DISABLED | TEMPORARY)."""
         try:
-            admission = await self._judge(attempt)
+            with self._debug.following("authenticate", attempt):
+                admission = await self.judge(attempt)
         except MailError as error:
             self._refused("login", attempt, error)
             raise
@@ -92,7 +96,8 @@ class Authenticator:
             )
         return admission
 
-    async def _judge(self, attempt: Attempt) -> Admission:
+    async def judge(self, attempt: Attempt) -> Admission:
+        """As `authenticate`, without a record of it."""
         started = asyncio.get_running_loop().time()
         mechanism = self._mechanisms.get(attempt.mechanism)
         if mechanism is None:
@@ -121,7 +126,8 @@ class Authenticator:
         cannot change passwords.
         """
         try:
-            address = await self._set_password(attempt, new, keep_session)
+            with self._debug.following("change password", attempt):
+                address = await self._set_password(attempt, new, keep_session)
         except MailError as error:
             self._refused("account.password", attempt, error)
             raise
@@ -136,7 +142,7 @@ class Authenticator:
         await self._password_changed(address, keep_session)
 
     async def _set_password(self, attempt: Attempt, new: bytes, keep_session: str) -> str:
-        admission = await self._judge(attempt)
+        admission = await self.judge(attempt)
         match, account = admission.match, admission.account
         if admission.actor or not _is_main_password(attempt, match):
             # What opens the mail does not change what opens everything.
@@ -150,11 +156,19 @@ class Authenticator:
 
     async def lookup(self, address: str) -> Account:
         """Find an account. Raises MailError(NO_SUCH_USER | TEMPORARY)."""
-        login = self.login(address)
-        found = await self.chain.find(login) if login else None
-        if found is None:
-            raise MailError(ErrorKind.NO_SUCH_USER, "no such user")
-        return found[1].account
+        return (await self.find(address))[1].account
+
+    async def find(self, user: str, only: str = "") -> tuple[Backend, Record]:
+        """Return the account of a name; `only` is the one module to ask, "" for all.
+
+        Raises MailError(NO_SUCH_USER | TEMPORARY).
+        """
+        with self._debug.following("look up", Attempt(user, b"", "")):
+            login = self.login(user)
+            found = await self.chain.find(login, only) if login else None
+            if found is None:
+                raise MailError(ErrorKind.NO_SUCH_USER, "no such user")
+        return found
 
     def login(self, text: str) -> Login | None:
         """Return the login meant by `text`, None where no account can have that name."""

@@ -59,14 +59,11 @@ class Result:
     text: str = ""
 
 
-class _DryRun(Exception):  # noqa: N818 - carries the answer out of a transaction that is undone
+class DryRun(Exception):  # noqa: N818 - carries the answer out of a transaction that is undone
+    """What a dry run raises, so that its transaction leaves nothing behind."""
+
     def __init__(self, results: list[Result]) -> None:
         self.results = results
-
-
-def undone(error: Exception) -> list[Result] | None:
-    """Return the results of a dry run from the exception that undid it."""
-    return error.results if isinstance(error, _DryRun) else None
 
 
 def import_accounts(
@@ -80,12 +77,12 @@ def import_accounts(
 ) -> list[Result]:
     """Add, or change, what can be; return what became of each, in order.
 
-    A dry run raises an exception for `undone`, so that its transaction leaves nothing behind.
+    A dry run raises DryRun with them.
     """
     batch = _Batch(connection, mail_root, create_domains, update_existing)
     results = batch.run(candidates)
     if dry_run:
-        raise _DryRun(results)
+        raise DryRun(results)
     return results
 
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from restante.model import MailError
+
 
 @dataclass(slots=True)
 class Step:
@@ -45,7 +47,7 @@ def collecting() -> Iterator[Trace]:
 
 @contextmanager
 def step(who: str) -> Iterator[Step]:
-    """Time one question; the body sets `answer`. An exception is the answer where it sets none."""
+    """Time one question; the body sets `answer`. An error is the answer where it sets none."""
     trace = _current.get()
     made = Step(who)
     if trace is None:
@@ -55,8 +57,12 @@ def step(who: str) -> Iterator[Step]:
     started = time.perf_counter()
     try:
         yield made
+    except MailError as error:
+        made.answer = made.answer or error.kind.value.replace("_", " ")
+        made.detail = made.detail or error.text
+        raise
     except Exception as error:
-        made.answer = made.answer or str(error) or type(error).__name__
+        made.answer = made.answer or type(error).__name__  # its text may hold anything
         raise
     finally:
         made.seconds = time.perf_counter() - started

@@ -14,7 +14,7 @@ from restante.cli.admin import admin
 from restante.cli.authtest import shown
 from restante.cli.output import JsonFlag
 from restante.model import Account
-from restante.rpc.admin_reports import TestResult
+from restante.rpc.admin_reports import LoginTest
 
 app = typer.Typer(
     no_args_is_help=True, help="Try logins through the auth service.", epilog=output.EPILOG
@@ -70,7 +70,7 @@ def try_login(
         raise typer.Exit(output.FAILED)
 
 
-def _show_steps(result: TestResult) -> None:
+def _show_steps(result: LoginTest) -> None:
     rows = [
         {
             "who": step.who,
@@ -84,7 +84,7 @@ def _show_steps(result: TestResult) -> None:
     typer.echo("")
 
 
-def _json(result: TestResult) -> dict[str, Any]:
+def _json(result: LoginTest) -> dict[str, Any]:
     found = asdict(result)
     found["account"] = _account(result.account) if result.account else None
     return found

@@ -12,8 +12,8 @@ from typing import Final
 from restante.cli.admin import connect
 from restante.cli.classic import application, run_command
 from restante.cli.output import plain
-from restante.model import Account, ErrorKind, MailError
-from restante.rpc.admin_reports import TestResult
+from restante.model import Account, ErrorKind, MailError, Options
+from restante.rpc.admin_reports import LoginTest
 
 NAME: Final = "authtest"
 _USAGE: Final = "Usage: authtest [-s service] userid [ password [ newpassword ] ]\n"
@@ -27,6 +27,9 @@ _REASONS: Final = {
 }
 _REFUSED: Final = "Operation not permitted"
 _NOBODY: Final = "Invalid argument"
+
+# An account that is disabled is found, for its mail is still delivered.
+_DISABLED: Final = Options.parse("disableimap=1,disablepop3=1,disablewebmail=1")
 
 
 def authtest(words: Sequence[str]) -> int:
@@ -54,7 +57,7 @@ def authtest(words: Sequence[str]) -> int:
     return 0 if result.outcome == "ok" else 1
 
 
-def shown(result: TestResult, *, typed: str = "", hidden_hash: bool = False) -> str:
+def shown(result: LoginTest, *, typed: str = "", hidden_hash: bool = False) -> str:
     """Return the text that Courier's authtest prints. `typed` is shown as the clear password."""
     account = result.account
     if result.outcome != "ok" or account is None:
@@ -74,11 +77,13 @@ def shown(result: TestResult, *, typed: str = "", hidden_hash: bool = False) -> 
 
 
 def options_of(account: Account) -> str:
-    """Return the account's options with the defaults, as Courier's tools print them."""
+    """Return the options, defaults merged in, as our authdaemond door sends them."""
+    if account.disabled:
+        return str(_DISABLED.merged(account.options))
     return str(account.options)
 
 
-def _reason(result: TestResult) -> str:
+def _reason(result: LoginTest) -> str:
     reason = _REASONS.get(result.outcome, _REFUSED)
     if result.outcome == ErrorKind.AUTH_FAILED.value or not result.text:
         return reason

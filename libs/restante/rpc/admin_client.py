@@ -16,7 +16,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from restante.model import Account, ErrorKind, MailError
 from restante.rpc.admin.v1 import admin_pb2 as pb
 from restante.rpc.admin.v1 import admin_pb2_grpc
-from restante.rpc.admin_reports import Imported, SessionInfo, SessionList, TestResult
+from restante.rpc.admin_reports import Imported, LoginTest, SessionInfo, SessionList
 from restante.rpc.auth.v1 import auth_pb2, auth_pb2_grpc
 from restante.rpc.channel import CHANNEL_OPTIONS, ClientTls
 from restante.rpc.convert import account_of
@@ -258,7 +258,7 @@ class AdminClient:
         peer: str = "",
         new_password: str = "",
         show_hash: bool = False,
-    ) -> TestResult:
+    ) -> LoginTest:
         """Try a login; without a password a look-up, with a new one a change of password.
 
         A refusal is a result. Raises MailError(PERMISSION | TEMPORARY).
@@ -272,7 +272,7 @@ class AdminClient:
             new_password=_bytes(new_password),
             show_hash=show_hash,
         )
-        return TestResult.of(self._call(self._stub.TestLogin, request))
+        return LoginTest.of(self._call(self._stub.TestLogin, request))
 
     def import_accounts(self, request: pb.ImportAccountsRequest) -> list[Imported]:
         """Import up to 500 accounts in one transaction; what became of each, in their order."""

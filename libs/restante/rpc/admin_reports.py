@@ -48,7 +48,7 @@ class SessionList:
 
 
 @dataclass(frozen=True, slots=True)
-class TestStep:
+class LoginStep:
     """One question on the way of a login."""
 
     who: str
@@ -58,12 +58,12 @@ class TestStep:
 
 
 @dataclass(frozen=True, slots=True)
-class TestResult:
+class LoginTest:
     """A login, or look-up, that was tried. `outcome` is "ok" or the kind of the error."""
 
     outcome: str
     text: str
-    steps: list[TestStep]
+    steps: list[LoginStep]
     account: Account | None
     module: str
     credential: str
@@ -71,12 +71,12 @@ class TestResult:
     clear_password: str
 
     @classmethod
-    def of(cls, message: pb.TestLoginResponse) -> "TestResult":
+    def of(cls, message: pb.TestLoginResponse) -> "LoginTest":
         """Return the result of a message."""
         return cls(
             outcome=message.outcome,
             text=message.text,
-            steps=[TestStep(s.who, s.answer, s.detail, s.seconds) for s in message.steps],
+            steps=[LoginStep(s.who, s.answer, s.detail, s.seconds) for s in message.steps],
             account=account_of(message.account) if message.HasField("account") else None,
             module=message.module,
             credential=message.credential,

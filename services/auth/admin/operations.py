@@ -2,11 +2,31 @@
 
 from collections.abc import Mapping
 
-from services.auth.admin import accounts, auditlog, domains, masters, security, tokens
+from services.auth.admin import (
+    accounts,
+    auditlog,
+    domains,
+    imports,
+    masters,
+    security,
+    sessions,
+    testlogin,
+    tokens,
+)
 from services.auth.admin.tools import Operation, Tools
 
 # Each has operations(tools) -> {method: operation}.
-_FAMILIES = (domains, accounts, tokens, masters, security, auditlog)
+_FAMILIES = (
+    domains,
+    accounts,
+    imports,
+    sessions,
+    testlogin,
+    tokens,
+    masters,
+    security,
+    auditlog,
+)
 
 
 def operations(tools: Tools) -> Mapping[str, Operation]:
