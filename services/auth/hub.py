@@ -66,6 +66,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.position = 0  # of the last entry that was published
+        self.listeners: list[Callable[[Revocation, int], None]] = []  # hear all; never wait
         self._streams: set[_Stream] = set()
         self._lost: set[object] = set()
         self._calm = asyncio.Event()  # nothing is lost
@@ -82,6 +83,8 @@ class Hub:
         entry = _entry(revocation, position)
         for stream in self._streams:
             stream.put(entry)
+        for listener in self.listeners:
+            listener(revocation, position)
 
     def ask(self, request: str, only: str) -> int:
         """Ask the listener of every stream for its sessions; return how many were asked."""

@@ -19,6 +19,7 @@ from restante.model import ErrorKind, MailError, Options
 from restante.rpc.admin.v1 import admin_pb2
 from restante.rpc.auth.v1 import auth_pb2, auth_pb2_grpc
 from restante.rpc.revocation import Reason
+from restante.rpc.self.v1 import self_pb2, self_pb2_grpc
 from restante.runtime.address import ListenAddress
 from restante.runtime.limits import ConnectionLimits
 from restante.runtime.listener import Listener
@@ -36,12 +37,12 @@ from services.auth.database import journal
 from services.auth.database.engine import Database, database_url
 from services.auth.factors.security import Factors
 from services.auth.hub import Hub
-from services.auth.login_debug import LoginDebug
 from services.auth.modules import make_module
 from services.auth.names import NameRules
 from services.auth.passwords.policy import PasswordPolicy
 from services.auth.passwords.upgrade import HashUpgrades
 from services.auth.passwords.verifier import Verifier
+from services.auth.selfservice.make import SessionEnder, make_self
 from services.auth.servicer import AuthServicer
 from services.auth.sessions import SessionReports
 from services.auth.settings import AuthSettings
@@ -53,6 +54,7 @@ log = get_logger(__name__)
 _NAMES = (
     auth_pb2.DESCRIPTOR.services_by_name["Auth"].full_name,
     admin_pb2.DESCRIPTOR.services_by_name["Admin"].full_name,
+    self_pb2.DESCRIPTOR.services_by_name["Self"].full_name,
 )
 _OPTIONS = (
     ("grpc.so_reuseport", 1),
@@ -115,12 +117,12 @@ class AuthServer:
             policy=self.policy,
             upgrades=self.upgrades,
             audit=self.audit,
-            debug=LoginDebug(enabled=settings.debug_login),
         )
         self.admin: Administration | None = None
         self.tcp_port = 0
         self._health = health.aio.HealthServicer()
         self._server: aio.Server | None = None
+        self._ender: SessionEnder | None = None
         self.authdaemon: Listener | None = None
 
     async def start(self) -> None:
@@ -143,6 +145,12 @@ class AuthServer:
         servicer = AuthServicer(self.authenticator, self.hub, self.changes.replay, self.sessions)
         auth_pb2_grpc.add_AuthServicer_to_server(servicer, server)
         self.admin.serve(server)
+        owner = make_self(
+            self.settings, self.authenticator, self.database, self.audit, self.changes.catch_up
+        )
+        self_pb2_grpc.add_SelfServicer_to_server(owner, server)
+        self._ender = SessionEnder(owner.parts.sessions)
+        self.hub.listeners.append(self._ender.published)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(
             (*_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
@@ -176,6 +184,8 @@ class AuthServer:
         if self.admin is not None:
             await self.admin.stop(grace)
         await self.changes.stop()
+        if self._ender is not None:
+            await self._ender.close()
         await self.sessions.close()
         if self.upgrades is not None:
             await self.upgrades.close()

@@ -128,18 +128,8 @@ def find_passkey(connection: Connection, credential: str) -> tuple[str, Passkey]
     return None if row is None else (row["address"], _passkey(row))
 
 
-def add_passkey(
-    connection: Connection,
-    address: str,
-    passkey: Passkey,
-    *,
-    recovery: Sequence[str],
-    keep_session: str,
-) -> bool:
-    """Add a passkey; True where `recovery` digests were taken, as in `confirm_totp`.
-
-    Raises ALREADY_EXISTS, LIMIT.
-    """
+def add_passkey(connection: Connection, address: str, passkey: Passkey, keep_session: str) -> None:
+    """Add a passkey. Raises ALREADY_EXISTS, LIMIT."""
     count = select(func.count()).select_from(passkeys).where(passkeys.c.address == address)
     if (connection.execute(count).scalar() or 0) >= MAX_PASSKEYS:
         raise MailError(ErrorKind.LIMIT, f"at most {MAX_PASSKEYS} passkeys")
@@ -158,11 +148,7 @@ def add_passkey(
         )
     except IntegrityError:
         raise MailError(ErrorKind.ALREADY_EXISTS, "this passkey is registered already") from None
-    taken = not recovery_left(connection, address)
-    if taken:
-        new_recovery(connection, address, recovery)
     journal.record(connection, address, Reason.PASSWORD, keep_session=keep_session)
-    return taken
 
 
 def use_passkey(connection: Connection, passkey: Passkey, sign_count: int) -> bool:
