@@ -37,6 +37,7 @@ from services.auth.database import journal
 from services.auth.database.engine import Database, database_url
 from services.auth.factors.security import Factors
 from services.auth.hub import Hub
+from services.auth.login_debug import LoginDebug
 from services.auth.modules import make_module
 from services.auth.names import NameRules
 from services.auth.passwords.policy import PasswordPolicy
@@ -117,6 +118,7 @@ class AuthServer:
             policy=self.policy,
             upgrades=self.upgrades,
             audit=self.audit,
+            debug=LoginDebug(enabled=settings.debug_login),
         )
         self.admin: Administration | None = None
         self.tcp_port = 0
