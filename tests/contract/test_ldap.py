@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from restante.model import ErrorKind, MailError, Quota
+from restante.rpc.client import AuthClient
 from services.auth.backends.base import Check, PasswordChange, Record
 from services.auth.backends.ldap import LdapBackend
+from services.auth.mechanisms.base import Attempt
 from services.auth.names import Login, NameRules
 from tests.contract.slapd import ADMIN, ADMIN_PASSWORD, SUFFIX, Slapd, person, running_slapd
-from tests.services.auth.conftest import make_settings
+from tests.services.auth.conftest import make_settings, serving
 
 RULES = NameRules()
 SECRET = "{SSHA}gVK8WC9YyFT1gMsQHTGCgT3sSv5zYWx0"  # of "secret"
@@ -383,3 +385,31 @@ async def test_a_referral_is_a_fault_unless_it_is_to_be_ignored(slapd: Slapd, ma
     await temporary(backend.find(login("nobody@isp.test")))
     backend = await make(rc(slapd.uri, BASEDN=base), ldap_ignore_referrals=True)
     assert await backend.find(login("nobody@isp.test")) is None
+
+
+async def test_logins_end_to_end(slapd: Slapd, make: Make, tmp_path: Path) -> None:
+    """Through the whole service: nothing is remembered of a directory that others change."""
+    slapd.add(person("whole", userPassword=SECRET))
+    (tmp_path / "rc").write_text(rc(slapd.uri))
+    settings = make_settings(tmp_path, ldaprc=tmp_path / "rc", modules=("ldap",))
+    async with serving(settings) as server:
+        client = AuthClient(str(settings.listen))
+        account = await client.authenticate("whole@isp.test", "secret", service="imap", peer="")
+        assert account.home == Path("/mail/whole")
+        slapd.modify(
+            f"dn: uid=whole,ou=people,{SUFFIX}\nchangetype: modify\n"
+            "replace: userPassword\nuserPassword: {PLAIN}other\n"
+        )
+        for password in ("secret", "", "wrong"):
+            with pytest.raises(MailError) as caught:
+                await client.authenticate("whole@isp.test", password, service="imap", peer="")
+            assert caught.value.kind is ErrorKind.AUTH_FAILED
+        await client.authenticate("whole@isp.test", "other", service="imap", peer="")
+        login_ = server.rules.parse("whole@isp.test")
+        attempt = Attempt(login_.address, b"other", "imap")
+        admission = await server.authenticator.authenticate(attempt)
+        assert not admission.match.reusable
+        with pytest.raises(MailError) as caught:
+            await client.lookup("nobody@isp.test")
+        assert caught.value.kind is ErrorKind.NO_SUCH_USER
+        await client.close()

@@ -29,6 +29,8 @@ class Record:
     # userdb's HMAC contexts for CRAM, by field name without "pw": "hmac-md5", "imap-hmac-md5".
     contexts: Mapping[str, str] = field(default_factory=dict, repr=False)
     checks: bool = False  # ask Backend.check instead of comparing with `password`
+    # False where nobody tells us of changes: services must not remember that a password was right.
+    reusable: bool = True
 
     def password_for(self, service: str) -> str:
         """Return the hash for a service such as "imap"; the general one where it has no own."""
@@ -52,6 +54,8 @@ class PasswordChange:
     stored: str = field(repr=False)  # a hash of `new`, ready to be kept
     old: bytes = field(default=b"", repr=False)  # b"" where an administrator sets it
     keep_session: str = ""  # id of the webmail session that goes on: the owner's own
+    # What challenges need (passwords/derive.py), by kind; only the module sql keeps them.
+    verifiers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

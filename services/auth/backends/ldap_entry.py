@@ -6,6 +6,7 @@
   lies.
 - A clear password (LDAP_CLEARPW) is the one that counts where the entry has both.
 - Nobody has uid or gid 0.
+- Who changes the directory does not tell us: every login asks it (Record.reusable).
 """
 
 from dataclasses import dataclass
@@ -57,10 +58,10 @@ def record_of(config: LdapConfig, entry: Entry, address: str) -> LdapRecord:
         options=_options(config, entry),
     )
     if config.auth_bind:
-        return LdapRecord(account, checks=True, dn=entry.dn)
+        return LdapRecord(account, checks=True, reusable=False, dn=entry.dn)
     clear = first(entry, have.clear)
     stored = f"{{PLAIN}}{clear}" if clear else _hash(values(entry, have.hashed))
-    return LdapRecord(account, stored, clear=clear, dn=entry.dn)
+    return LdapRecord(account, stored, clear=clear, reusable=False, dn=entry.dn)
 
 
 def first(entry: Entry, attribute: str) -> str:

@@ -40,7 +40,7 @@ class PasswordMechanism:
                     with step("second factor") as asked:
                         asked.answer = "set: only app passwords count here"
                 elif await self._fits(attempt, login, module, record, tried):
-                    return Match(login, module, record)
+                    return Match(login, module, record, reusable=record.reusable)
         await self._verifier.spend(tried)
         return None
 
@@ -61,7 +61,7 @@ class PasswordMechanism:
             module,
             replace(record, account=replace(record.account, read_only=found.read_only)),
             credential=f"app password {found.name}",
-            reusable=found.reusable(time.time()),
+            reusable=record.reusable and found.reusable(time.time()),
             read_only=found.read_only,
         )
 
