@@ -20,6 +20,7 @@ from restante.model import ErrorKind, MailError
 from restante.runtime.connection import Connection, Interrupted
 from restante.runtime.listener import Listener
 from restante.runtime.log import get_logger
+from restante.runtime.upstream import Upstream
 from restante.wire.imap import response
 from restante.wire.imap.commands import Command
 from restante.wire.imap.events import (
@@ -99,6 +100,9 @@ class ImapConnection(Connection):
             self._out.send(response.ok(None, "Restante IMAP ready.", greeting))
             while not session.ending:
                 await self._turn(session, await self._next_event())
+                if session.upstream is not None:
+                    await self._relay(session.upstream)
+                    return
                 await self._out.breathe()
         except _Goodbye as bye:
             self._out.send(response.bye(bye.text, bye.code))
@@ -108,6 +112,12 @@ class ImapConnection(Connection):
             session.close()
             if not self.closed:
                 self._out.flush()
+
+    async def _relay(self, upstream: Upstream) -> None:
+        """The rest of the session is between the client and the account's mailhost."""
+        self._out.flush()
+        self._events = iter(())
+        await upstream.relay(self, self._backend.settings.idle_timeout, self._parser.take_rest())
 
     async def _turn(self, session: Session, event: Event) -> None:
         if isinstance(event, Command):

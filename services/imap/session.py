@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
 from restante.model import Account, ErrorKind, FolderName, MailError
 from restante.runtime.log import get_logger
 from restante.runtime.metrics import Counter
+from restante.runtime.upstream import Upstream
 from restante.store.account import AccountStore
 from restante.wire.imap import response
 from restante.wire.sasl import offered, takes_passwords
@@ -103,6 +104,7 @@ class Session:
         "selected",
         "starting_tls",
         "store",
+        "upstream",
     )
 
     def __init__(self, backend: "Backend", client: Client, out: Output) -> None:
@@ -116,6 +118,7 @@ class Session:
         self.ending = False
         self.starting_tls = False  # the handshake follows the reply
         self.login_failures = 0
+        self.upstream: Upstream | None = None  # serves from here on (option mailhost)
 
     @property
     def state(self) -> State:

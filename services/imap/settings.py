@@ -1,14 +1,18 @@
 """Settings of the IMAP service: RESTANTE_IMAP_<NAME>, beside what all services share."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from restante.runtime.settings import ListenAddress, ServiceSettings
+from restante.runtime.proxy import ProxySettings
+from restante.runtime.settings import ListenAddress
 
 
-class ImapSettings(ServiceSettings, env_prefix="RESTANTE_IMAP_"):
+class ImapSettings(ProxySettings, env_prefix="RESTANTE_IMAP_"):
     """Defaults suit one machine; every name is in docs/settings.md."""
+
+    proxy_default_port: ClassVar[int] = 143
+    proxy_implicit_port: ClassVar[int] = 993
 
     listen: ListenAddress = Field(
         ListenAddress("127.0.0.1", 1143), description="IMAP, with STARTTLS."

@@ -99,6 +99,10 @@ class Pop3Connection(Connection):
                     out, octets = [], 0
                     if session.then is Then.CLOSE:
                         return False
+                    if session.upstream is not None:
+                        seconds, rest = self._backend.settings.idle_timeout, parser.take_rest()
+                        await session.upstream.relay(self, seconds, rest)
+                        return False
                     await self._start_tls(session, parser)
             parser.raw_lines = session.continuation is not None
         if out:

@@ -10,6 +10,7 @@ from functools import partial
 from restante.model import Account, ErrorKind, MailError
 from restante.rpc.attempt import Admitted, LoginAttempt
 from restante.runtime.log import get_logger
+from restante.runtime.upstream import UpstreamAddress
 from restante.wire.pop3 import Command, error, ok
 from restante.wire.sasl import (
     Challenge,
@@ -21,6 +22,7 @@ from restante.wire.sasl import (
     offered,
     takes_passwords,
 )
+from services.pop3 import proxy
 from services.pop3.session import Session, Then, refusal
 
 _log = get_logger(__name__)
@@ -180,11 +182,29 @@ async def _judged(session: Session, attempt: LoginAttempt, failed: str) -> Admit
 
 async def _enter(session: Session, attempt: LoginAttempt, admitted: Admitted) -> bytes:
     account, peer = admitted.account, session.peer
+    elsewhere = session.backend.settings.upstream(account)
+    if elsewhere is not None:
+        return await _pass_on(session, attempt, elsewhere, admitted)
     session.account = account
     session.maildrop = await session.backend.open(account)
     _log.info(
         "login", user=account.address, peer=peer.address, tls=peer.tls, method=attempt.mechanism
     )
+    return ok("logged in.")
+
+
+async def _pass_on(
+    session: Session, attempt: LoginAttempt, address: UpstreamAddress, admitted: Admitted
+) -> bytes:
+    """Let the account's mailhost serve the session (Courier's proxy)."""
+    if attempt.mechanism not in ("plain", "login"):
+        return error("This mailbox is on another server: log in with PLAIN.")
+    user = attempt.user if admitted.actor else admitted.account.address
+    settings = session.backend.settings
+    session.upstream = await proxy.log_in(settings, address, user, attempt.secret)
+    if session.upstream is None:
+        return error("The server of this mailbox refused the login.", "SYS/TEMP")
+    session.then = Then.RELAY
     return ok("logged in.")
 
 

@@ -18,6 +18,7 @@ from restante.model import Account, ErrorKind, MailError
 from restante.rpc.attempt import Admitted, LoginAttempt
 from restante.runtime.connection import Peer
 from restante.runtime.log import get_logger
+from restante.runtime.upstream import Upstream
 from restante.wire.pop3 import BadLine, Command, RawLine, error
 from services.pop3.maildrop import Maildrop
 from services.pop3.settings import Pop3Settings
@@ -42,6 +43,7 @@ class Then(Enum):
     CONTINUE = auto()
     CLOSE = auto()
     START_TLS = auto()
+    RELAY = auto()
 
 
 class Backend(Protocol):
@@ -106,6 +108,7 @@ class Session:
         "position",
         "table",
         "then",
+        "upstream",
         "user",
     )
 
@@ -125,6 +128,7 @@ class Session:
         self.then = Then.CONTINUE
         self.account: Account | None = None
         self.maildrop: Maildrop | None = None
+        self.upstream: Upstream | None = None  # serves from here on (option mailhost)
         self.user = ""  # given by USER, waiting for PASS
         # Takes the next line while a SASL exchange is on.
         self.continuation: Callable[[bytes], Awaitable[bytes]] | None = None

@@ -1,12 +1,18 @@
 """Settings of the POP3 service: RESTANTE_POP3_<NAME>, beside what all services share."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
-from restante.runtime.settings import ListenAddress, ServiceSettings
+from restante.runtime.proxy import ProxySettings
+from restante.runtime.settings import ListenAddress
 
 
-class Pop3Settings(ServiceSettings, env_prefix="RESTANTE_POP3_"):
+class Pop3Settings(ProxySettings, env_prefix="RESTANTE_POP3_"):
     """Defaults suit one machine; every name is in docs/settings.md."""
+
+    proxy_default_port: ClassVar[int] = 110
+    proxy_implicit_port: ClassVar[int] = 995
 
     listen: ListenAddress = Field(ListenAddress("127.0.0.1", 1110), description="POP3, with STLS.")
     tls_listen: ListenAddress = Field(

@@ -22,7 +22,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from restante.runtime.log import get_logger
 from restante.runtime.proxy_protocol import MAX_HEADER, parse
@@ -73,6 +73,16 @@ class Facts:
 _NOTHING: Final = Facts()
 
 
+class Source(Protocol):
+    """Who writes to a connection beside its session."""
+
+    def pause(self) -> None:
+        """Write no more for now."""
+
+    def resume(self) -> None:
+        """Go on."""
+
+
 class Connection(asyncio.Protocol, Timed):
     """Base of every protocol's connection; subclasses override run()."""
 
@@ -87,6 +97,7 @@ class Connection(asyncio.Protocol, Timed):
         "_lost",
         "_paused_reading",
         "_paused_writing",
+        "_source",
         "_task",
         "_transport",
         "_user",
@@ -116,6 +127,7 @@ class Connection(asyncio.Protocol, Timed):
         self._ended = False  # the task is over
         self._user = ""
         self._facts: Facts | None = None
+        self._source: Source | None = None
         self.revoked = False  # the session must end: its account is not what it was
         self.counted_address = ""  # what the listener's limits counted; the listener's business
 
@@ -235,6 +247,10 @@ class Connection(asyncio.Protocol, Timed):
             self.interrupt()
             self._listener.loop.call_later(REVOKED, self.cut)
 
+    def relay_from(self, source: "Source") -> None:
+        """Somebody writes to this connection as fast as it takes it; see upstream.py."""
+        self._source = source
+
     @property
     def user(self) -> str:
         """The account that acquire_user() counted, "" before."""
@@ -319,10 +335,14 @@ class Connection(asyncio.Protocol, Timed):
     def pause_writing(self) -> None:
         """Output is above the high-water mark."""
         self._paused_writing = True
+        if self._source is not None:
+            self._source.pause()
 
     def resume_writing(self) -> None:
         """Output is below the low-water mark."""
         self._paused_writing = False
+        if self._source is not None:
+            self._source.resume()
         if self._draining:
             self._wake()
 

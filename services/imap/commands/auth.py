@@ -10,10 +10,12 @@ from dataclasses import replace
 from typing import Final
 
 from restante.model import ErrorKind, MailError
-from restante.rpc.attempt import LoginAttempt
+from restante.rpc.attempt import Admitted, LoginAttempt
+from restante.runtime.upstream import UpstreamAddress
 from restante.wire.imap import response, untagged
 from restante.wire.imap.commands import Authenticate, Enable, Login, StartTls
 from restante.wire.sasl import Challenge, Credentials, Exchange, SaslError, Scene
+from services.imap import proxy
 from services.imap.capabilities import capabilities
 from services.imap.replies import Reply, bad, no, ok
 from services.imap.session import Session
@@ -113,12 +115,27 @@ async def _check(
             session.ending = True  # counted already, and not wanted
             session.send(response.bye(error.text))
             return bad(error.text)
+    elsewhere = session.backend.settings.upstream(account)
+    if elsewhere is not None:
+        return await _pass_on(session, attempt, elsewhere, admitted)
     store = session.backend.store.open_account(account)
     if not session.backend.is_complete(account):
         await session.blocking(store.ensure)
         session.backend.note_complete(account)
     session.enter(account, store)
     return ok("Logged in.", "CAPABILITY " + " ".join(capabilities(session)))
+
+
+async def _pass_on(
+    session: Session, attempt: LoginAttempt, address: UpstreamAddress, admitted: Admitted
+) -> Reply:
+    """Let the account's mailhost serve the session (Courier's proxy)."""
+    if attempt.mechanism not in ("plain", "login"):
+        return no("This mailbox is on another server: log in with PLAIN.", "CANNOT")
+    user = attempt.user if admitted.actor else admitted.account.address
+    settings = session.backend.settings
+    session.upstream, reply = await proxy.log_in(settings, address, user, attempt.secret)
+    return reply
 
 
 async def _refused(

@@ -177,6 +177,12 @@ class ImapParser:
         self._errors = 0
         self._start()
 
+    def take_rest(self) -> bytes:
+        """Return what was fed and not read yet, and forget it (a session that is passed on)."""
+        rest = bytes(self._buffer)
+        self.reset()
+        return rest
+
     # --- octets -----------------------------------------------------------------------------
 
     def _take(self, count: int) -> bytes:

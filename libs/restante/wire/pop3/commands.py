@@ -89,6 +89,10 @@ class CommandParser:
         self._scanner.discard()
         self.raw_lines = False
 
+    def take_rest(self) -> bytes:
+        """Return the unread bytes and forget them (a session that is passed on)."""
+        return self._scanner.take()
+
     @property
     def held(self) -> int:
         """Bytes that were fed and not yet turned into events."""
