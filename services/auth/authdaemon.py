@@ -10,6 +10,8 @@ A disabled account: AUTH fails. PRE finds it, since its mail is still delivered,
 and webmail switched off in OPTIONS (SASL EXTERNAL logs in by PRE alone).
 """
 
+from base64 import b64decode
+from binascii import Error as BinasciiError
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,6 +23,7 @@ from restante.runtime.log import get_logger
 from restante.runtime.settings import ListenAddress
 from services.auth.authenticator import Authenticator
 from services.auth.mechanisms.base import Attempt
+from services.auth.passwords.cram import HASHES
 
 log = get_logger(__name__)
 
@@ -30,6 +33,7 @@ WRITE_SECONDS: Final = 30.0
 FAIL: Final = b"FAIL\n"
 
 _DISABLED: Final = Options.parse("disableimap=1,disablepop3=1,disablewebmail=1")
+_CRAM: Final = tuple(f"cram-{name}".encode() for name in HASHES)
 _TEMPORARY: Final = (ErrorKind.TEMPORARY, ErrorKind.INTERNAL)
 
 
@@ -156,12 +160,18 @@ class AuthdaemonConnection(Connection):
         self._answer(account, record.password if self._send_hashes else "")
 
     async def auth(self, request: Request) -> None:
-        """Check a password: "service, login, user, password"."""
-        if len(request.fields) < 4 or request.fields[1] != b"login":
-            self.write(FAIL)  # CRAM needs what a hash cannot give
+        """Judge a login: "service, login, user, password" or "service, cram-..., two base64"."""
+        if len(request.fields) < 4:
+            self.write(FAIL)
             return
-        service, _, user, password = request.fields[:4]
-        attempt = Attempt(_text(user), password, _text(service), self._peer(request))
+        service, kind, one, other = request.fields[:4]
+        if kind == b"login":
+            attempt = Attempt(_text(one), other, _text(service), self._peer(request))
+        elif kind in _CRAM:
+            attempt = _cram(kind.decode(), one, other, _text(service), self._peer(request))
+        else:
+            self.write(FAIL)  # SASL EXTERNAL comes as PRE
+            return
         self._answer((await self._auth.authenticate(attempt)).account, "")
 
     async def passwd(self, request: Request) -> None:
@@ -222,6 +232,16 @@ _COMMANDS: Final = {
     "PASSWD": AuthdaemonConnection.passwd,
     "ENUMERATE": AuthdaemonConnection.enumerate,
 }
+
+
+def _cram(mechanism: str, challenge: bytes, response: bytes, service: str, peer: str) -> Attempt:
+    """Return the attempt of a challenge and a response, "user digest", both in base64."""
+    try:
+        asked, answer = (b64decode(text, validate=True) for text in (challenge, response))
+    except BinasciiError:
+        raise MailError(ErrorKind.AUTH_FAILED, "authentication failed") from None
+    user, _, digest = answer.rstrip(b"\r\n").rpartition(b" ")
+    return Attempt(_text(user), digest, service, peer, mechanism=mechanism, challenge=asked)
 
 
 def _module(name: str) -> str:

@@ -1,14 +1,14 @@
 """One login from end to end, for gRPC and for the authdaemond socket alike.
 
 Order: read the name, wait for the throttle, let the mechanism judge (account, secret), judge
-`disabled`. Whether a user exists shows in nothing: same error, same text, same hash work, and a
-failure is never answered before `failure_floor` seconds, which covers what the check of a
-slower stored hash adds.
+`disabled`; where somebody wants to be somebody else, ask whether he may (masters.py). Whether a
+user exists shows in nothing: same error, same text, same hash work, and a failure is never
+answered before `failure_floor` seconds, which covers what the check of a slower hash adds.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from restante.model import Account, ErrorKind, MailError
 from services.auth.audit import Audit
@@ -18,11 +18,13 @@ from services.auth.factors.security import Factors
 from services.auth.login_debug import LoginDebug
 from services.auth.mechanisms.base import Attempt, Match, Mechanism
 from services.auth.mechanisms.password import PasswordMechanism
+from services.auth.mechanisms.table import MoreMechanisms
 from services.auth.names import Login, NameRules
 from services.auth.passwords.policy import PasswordPolicy
 from services.auth.passwords.upgrade import HashUpgrades
 from services.auth.passwords.verifier import Verifier
 from services.auth.throttle.throttle import Throttle
+from services.auth.trace import step
 
 
 async def _nothing(_address: str, _keep_session: str) -> None:
@@ -59,12 +61,14 @@ class Authenticator:
         upgrades: HashUpgrades | None = None,
         audit: Audit | None = None,
         debug: LoginDebug | None = None,
+        more: MoreMechanisms | None = None,
     ) -> None:
         """`failure_floor` in seconds; 0 answers failures as soon as they are known.
 
         `password_changed` is awaited with the address, and the id of the webmail session that goes
         on, after a password was changed, before that is answered. `policy` judges passwords that
-        owners choose; `upgrades` gets each plain password that fitted.
+        owners choose; `upgrades` gets each plain password that fitted. `more` is what there is
+        beside plain passwords.
         """
         self.chain, self.rules, self.verifier, self.throttle = chain, rules, verifier, throttle
         self.factors = factors
@@ -73,8 +77,13 @@ class Authenticator:
         self._policy, self._upgrades = policy or PasswordPolicy(), upgrades
         self._audit = audit
         self._debug = debug or LoginDebug(enabled=False)
+        self._more = more
         password = PasswordMechanism(chain, verifier, factors)
-        self._mechanisms: Mapping[str, Mechanism] = {"plain": password, "login": password}
+        self._mechanisms: Mapping[str, Mechanism] = {
+            "plain": password,
+            "login": password,
+            **(more.named if more else {}),
+        }
 
     async def authenticate(self, attempt: Attempt) -> Admission:
         """Judge an attempt. Raises MailError(AUTH_FAILED | DISABLED | TEMPORARY)."""
@@ -96,12 +105,25 @@ class Authenticator:
             )
         return admission
 
+    async def scram_parameters(self, user: str, service: str) -> tuple[bytes, int]:
+        """Return salt and iterations for whoever `user` names. Raises MailError.
+
+        AUTH_FAILED where SCRAM is not offered, TEMPORARY for faults; an unknown user is no error.
+        """
+        if self._more is None:
+            raise MailError(ErrorKind.AUTH_FAILED, "the mechanism is not offered")
+        name = self._split(user)[0]
+        return await self._more.scram.parameters(self.login(name), name, service)
+
     async def judge(self, attempt: Attempt) -> Admission:
         """As `authenticate`, without a record of it."""
         started = asyncio.get_running_loop().time()
         mechanism = self._mechanisms.get(attempt.mechanism)
         if mechanism is None:
             raise MailError(ErrorKind.AUTH_FAILED, "the mechanism is not offered")
+        user, wanted = self._split(attempt.user)
+        if wanted:
+            attempt = replace(attempt, user=user, authorization=attempt.authorization or wanted)
         login = self.login(attempt.user)
         key = login.address if login else attempt.user[:320]
         async with self.throttle.attempt(key, attempt.peer) as turn:
@@ -112,9 +134,52 @@ class Authenticator:
             raise MailError(ErrorKind.AUTH_FAILED, "authentication failed")
         if match.record.account.disabled:
             raise MailError(ErrorKind.DISABLED, "account is disabled")
-        if self._upgrades is not None and _is_main_password(attempt, match):
-            self._upgrades.consider(match, attempt.secret)
-        return Admission(match)
+        if _is_main_password(attempt, match):
+            if self._upgrades is not None:
+                self._upgrades.consider(match, attempt.secret)
+            if self._more is not None:
+                self._more.deriver.consider(match, attempt.secret)
+        wanted = attempt.authorization or attempt.user
+        if not wanted or self._means(wanted, match.login):
+            return Admission(match)
+        admission = await self._delegated(match, wanted)
+        if admission is None:
+            await self._wait_until(started + self._floor)
+            raise MailError(ErrorKind.PERMISSION, "acting as another user is not allowed")
+        if admission.account.disabled:
+            raise MailError(ErrorKind.DISABLED, "account is disabled")
+        return admission
+
+    def _split(self, user: str) -> tuple[str, str]:
+        """Return (who proves himself, whom he wants to be) of "account*master"."""
+        separator = self._more.separator if self._more else ""
+        account, _, master = user.rpartition(separator) if separator else ("", "", "")
+        return (master, account) if account and master else (user, "")
+
+    def _means(self, name: str, login: Login) -> bool:
+        found = self.login(name)
+        return found is not None and found.address == login.address
+
+    async def _delegated(self, match: Match, wanted: str) -> Admission | None:
+        """Return the admission of a master to another account, None where he has none."""
+        actor, target = match.record.account.address, self.login(wanted)
+        with step("master user") as asked:
+            asked.answer = "not allowed"
+            if target is None or self._more is None:
+                return None
+            if not await self._more.masters.may_enter(actor, target):
+                return None
+            found = await self.chain.find(target)
+            if found is None:
+                return None
+            asked.answer = "allowed"
+        module, record = found
+        if match.read_only:
+            record = replace(record, account=replace(record.account, read_only=True))
+        # Never remembered: who may enter whom can change without a change of either account.
+        return Admission(
+            replace(match, login=target, module=module, record=record, reusable=False), actor
+        )
 
     async def change_password(
         self, attempt: Attempt, new: bytes, *, keep_session: str = ""
@@ -149,7 +214,8 @@ class Authenticator:
             raise MailError(ErrorKind.AUTH_FAILED, "authentication failed")
         await self._policy.check(new, account.address, account.name)
         stored = await self.verifier.hash(new)
-        change = PasswordChange(new, stored, attempt.secret, keep_session)
+        verifiers = await self._more.deriver.derive(new) if self._more else {}
+        change = PasswordChange(new, stored, attempt.secret, keep_session, verifiers)
         if not await match.module.set_password(match.login, change):
             raise MailError(ErrorKind.CANNOT, "this password cannot be changed here")
         return match.record.account.address

@@ -14,7 +14,7 @@ the same transaction.
 import os
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from sqlalchemy.exc import IntegrityError
 
 from restante.model import ErrorKind, MailError, Options, Quota
 from restante.rpc.revocation import Reason
+from services.auth import credentials, masters
 from services.auth.database import journal
 from services.auth.database.schema import accounts, domains, removed_homes
 from services.auth.factors.store import forget
@@ -44,6 +45,7 @@ class NewAccount:
     options: str = ""
     password: str = ""  # a hash, "" for none
     disabled: bool = False
+    verifiers: Mapping[str, str] = field(default_factory=dict)  # beside the hash: credentials.py
 
 
 def check_fields(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,6 +154,7 @@ def create_account(connection: Connection, new: NewAccount, mail_root: Path) -> 
         raise MailError(
             ErrorKind.ALREADY_EXISTS, f"account {login.address} was made by another just now"
         ) from None
+    credentials.replace(connection, login.address, new.password, new.verifiers)
     journal.record(connection, login.address, Reason.CHANGED)
     return get_account(connection, login.address)
 
@@ -191,8 +194,13 @@ def list_accounts(
     return connection.execute(query).mappings().all()
 
 
-def update_account(connection: Connection, address: str, values: Mapping[str, Any]) -> RowMapping:
-    """Change fields of an account (also password, a hash) and return its row."""
+def update_account(
+    connection: Connection,
+    address: str,
+    values: Mapping[str, Any],
+    verifiers: Mapping[str, str] | None = None,
+) -> RowMapping:
+    """Change fields of an account (also password, a hash, with its verifiers); return its row."""
     fields = check_fields(values)
     connection.execute(
         update(accounts)
@@ -200,6 +208,8 @@ def update_account(connection: Connection, address: str, values: Mapping[str, An
         .values(updated=int(time.time()), **fields)
     )
     row = get_account(connection, address)
+    if "password" in fields:
+        credentials.replace(connection, address, fields["password"], verifiers or {})
     journal.record(connection, address, reason_of(fields))
     return row
 
@@ -215,6 +225,7 @@ def delete_account(connection: Connection, address: str, *, dry_run: bool) -> Ro
             )
         )
         forget(connection, address)
+        masters.forget(connection, address)
         journal.record(connection, address, Reason.REMOVED)
     return row
 

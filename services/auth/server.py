@@ -38,6 +38,7 @@ from services.auth.database.engine import Database, database_url
 from services.auth.factors.security import Factors
 from services.auth.hub import Hub
 from services.auth.login_debug import LoginDebug
+from services.auth.mechanisms.table import MoreMechanisms
 from services.auth.modules import make_module
 from services.auth.names import NameRules
 from services.auth.passwords.policy import PasswordPolicy
@@ -107,6 +108,14 @@ class AuthServer:
             administrators=settings.password_policy_for_admins,
         )
         self.upgrades = HashUpgrades(self.verifier) if settings.upgrade_hashes else None
+        self.mechanisms = MoreMechanisms(
+            settings,
+            self.chain,
+            self.rules,
+            factors=self.factors,
+            database=self.database,
+            verifier=self.verifier,
+        )
         self.authenticator = Authenticator(
             self.chain,
             self.rules,
@@ -119,6 +128,7 @@ class AuthServer:
             upgrades=self.upgrades,
             audit=self.audit,
             debug=LoginDebug(enabled=settings.debug_login),
+            more=self.mechanisms,
         )
         self.admin: Administration | None = None
         self.tcp_port = 0
@@ -132,6 +142,7 @@ class AuthServer:
 
         A module that is down does not stop the service: its logins are temporary failures.
         """
+        self.mechanisms.open()
         try:
             await self.database.open()
         except MailError as error:
@@ -192,6 +203,7 @@ class AuthServer:
         if self.upgrades is not None:
             await self.upgrades.close()
         self.policy.close()
+        await self.mechanisms.close()
         self.verifier.close()
         await self.throttle.close()
         await self.known_places.close()

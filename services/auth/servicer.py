@@ -44,7 +44,7 @@ class AuthServicer(auth_pb2_grpc.AuthServicer):
     async def Authenticate(
         self, request: auth_pb2.AuthenticateRequest, context: Context
     ) -> auth_pb2.AuthenticateResponse:
-        """Check a password."""
+        """Judge a login."""
         try:
             admission = await self._authenticator.authenticate(attempt_of(request))
         except MailError as error:
@@ -56,13 +56,23 @@ class AuthServicer(auth_pb2_grpc.AuthServicer):
         return auth_pb2.AuthenticateResponse(
             account=account_to_message(admission.account),
             reusable=admission.match.reusable,
+            proof=admission.match.proof,
+            actor=admission.actor,
         )
 
     async def ScramParameters(
         self, request: auth_pb2.ScramParametersRequest, context: Context
     ) -> auth_pb2.ScramParametersResponse:
         """Tell salt and iterations of a SCRAM exchange."""
-        await abort(context, MailError(ErrorKind.AUTH_FAILED, "SCRAM is not offered"))
+        try:
+            salt, iterations = await self._authenticator.scram_parameters(
+                request.user, request.service
+            )
+        except MailError as error:
+            await abort(context, error)
+        except Exception:  # noqa: BLE001 - whatever it was, it is no verdict
+            await _fault(context)
+        return auth_pb2.ScramParametersResponse(salt=salt, iterations=iterations)
 
     async def ChangePassword(
         self, request: auth_pb2.ChangePasswordRequest, context: Context
@@ -136,6 +146,8 @@ def attempt_of(request: auth_pb2.AuthenticateRequest) -> Attempt:
         request.peer,
         request.tls,
         request.mechanism or "plain",
+        request.challenge,
+        request.authorization,
     )
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, func, literal, select,
 from restante.model import Account, ErrorKind, MailError, Options, Quota
 from restante.rpc.revocation import Reason
 from restante.runtime.log import get_logger
+from services.auth import credentials
 from services.auth.backends.base import Check, ModuleContext, PasswordChange, Record
 from services.auth.database import journal, schema
 from services.auth.database.engine import Database
@@ -119,6 +120,7 @@ class SqlBackend:
                     Reason.PASSWORD,
                     keep_session=change.keep_session,
                 )
+                credentials.replace(connection, login.address, change.stored, change.verifiers)
             return done.rowcount == 1
 
         return await self.database.run(work, write=True)
@@ -135,6 +137,7 @@ class SqlBackend:
             )
             if done.rowcount == 1:
                 journal.record(connection, login.address, Reason.CHANGED)
+                credentials.rebind(connection, login.address, old, new)
             return done.rowcount == 1
 
         return await self.database.run(work, write=True)

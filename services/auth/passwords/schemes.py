@@ -7,7 +7,7 @@ Understood, by prefix:
   {SCHEME}data  Courier's and Dovecot's names, any case, with Dovecot's .HEX .B64 .BASE64:
                 PLAIN CLEAR CLEARTEXT, CRYPT and *-CRYPT, ARGON2*, MD5 MD5RAW PLAIN-MD5 LDAP-MD5
                 SMD5 SHA SHA1 SHA256 SHA384 SHA512 SSHA SSHA256 SSHA512 PBKDF2 PBKDF2-SHA256
-                PBKDF2-SHA512 SCRAM-SHA-1 SCRAM-SHA-256
+                PBKDF2-SHA512 SCRAM-SHA-1 SCRAM-SHA-256 CRAM-MD5
 Anything else, such as "!", "*" or "", fits no password. An optional "!" or "*" before a hash
 locks it, as in shadow(5).
 """
@@ -32,6 +32,8 @@ from passlib.hash import (
 )
 
 from restante.runtime.libcrypt import crypt
+from restante.wire import hmac_state
+from services.auth.passwords.scram import prepared
 
 MAX_PASSWORD: Final = 1024  # bytes; longer ones are refused before any hash is computed
 
@@ -55,6 +57,7 @@ _DIGESTS: Final = {
     "SHA512": ("sha512", False),
     "SSHA512": ("sha512", True),
 }
+_CLEAR: Final = ("PLAIN", "CLEAR", "CLEARTEXT")
 _CRYPTS: Final = {
     "CRYPT",
     "DES-CRYPT",
@@ -134,9 +137,9 @@ def _braced(stored: str) -> _Check | None:
     if match is None:
         return None
     name, coding, data = match[1].upper(), (match[2] or "").upper(), stored[match.end() :]
-    if name in ("PLAIN", "CLEAR", "CLEARTEXT"):
-        clear = _decode(data, coding) if coding else data.encode("utf-8", "surrogateescape")
-        return "plain", lambda password: clear is not None and hmac.compare_digest(clear, password)
+    if name in _CLEAR:
+        clear = clear_of(stored)
+        return "plain", lambda password: bool(clear) and hmac.compare_digest(clear, password)
     if name.startswith("ARGON2") and data.startswith("$argon2"):
         return _modular(data)
     if name in _CRYPTS or (name == "MD5" and data.startswith("$1$")):
@@ -146,6 +149,8 @@ def _braced(stored: str) -> _Check | None:
         return name.lower(), lambda password: _digest_fits(digest, salted, data, coding, password)
     if name.startswith("PBKDF2"):
         return _pbkdf2(name, data)
+    if name in ("CRAM-MD5", "HMAC-MD5"):
+        return "cram-md5", lambda password: _contexts_fit(data, password)
     if name in ("SCRAM-SHA-1", "SCRAM-SHA-256"):
         return name.lower(), lambda password: _scram_fits(name, data, password)
     return None
@@ -227,7 +232,7 @@ def _dovecot_pbkdf2_fits(data: str, password: bytes) -> bool:
 
 
 def _scram_fits(name: str, data: str, password: bytes) -> bool:
-    """RFC 5803: rounds,salt,StoredKey,ServerKey; the password is not normalised further."""
+    """rounds,salt,StoredKey,ServerKey; clients prepare the password, so we do (RFC 4013)."""
     digest = "sha1" if name == "SCRAM-SHA-1" else "sha256"
     pieces = data.split(",")
     if len(pieces) != 4 or not pieces[0].isdigit() or not 0 < int(pieces[0]) <= 10_000_000:
@@ -235,6 +240,22 @@ def _scram_fits(name: str, data: str, password: bytes) -> bool:
     salt, wanted = _decode(pieces[1], "B64"), _decode(pieces[2], "B64")
     if salt is None or wanted is None:
         return False
-    salted = hashlib.pbkdf2_hmac(digest, password, salt, int(pieces[0]))
+    salted = hashlib.pbkdf2_hmac(digest, prepared(password), salt, int(pieces[0]))
     client_key = hmac.digest(salted, b"Client Key", digest)
     return hmac.compare_digest(hashlib.new(digest, client_key).digest(), wanted)
+
+
+def _contexts_fit(data: str, password: bytes) -> bool:
+    """Dovecot's {CRAM-MD5}: HMAC contexts of the password."""
+    found = hmac_state.contexts("md5", password)
+    return hmac.compare_digest(found.encode(), data.lower().encode("ascii", "replace"))
+
+
+def clear_of(stored: str) -> bytes:
+    """Return the password of a {PLAIN} hash, b"" where it is of another scheme."""
+    match = _PREFIX.match(stored)
+    if match is None or match[1].upper() not in _CLEAR:
+        return b""
+    data = stored[match.end() :]
+    clear = _decode(data, match[2].upper()) if match[2] else data.encode("utf-8", "surrogateescape")
+    return clear or b""

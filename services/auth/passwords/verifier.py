@@ -17,13 +17,16 @@ import hmac
 import os
 import secrets
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, TypeVar
 
 import argon2
 
 from restante.model import ErrorKind, MailError
 from services.auth.passwords import schemes
+
+_T = TypeVar("_T")
 
 DEFAULT_SCHEME: Final = "argon2id"
 
@@ -71,10 +74,10 @@ class Verifier:
     def is_outdated(self, stored: str) -> bool:
         """True for a hash that takes less work to guess than a new one would.
 
-        False for what is no hash, or what a challenge needs: clear passwords and SCRAM's form.
+        False for what is no hash, or what a challenge needs: clear passwords, SCRAM's and CRAM's.
         """
         scheme = schemes.scheme_of(stored)
-        if not scheme or scheme == "plain" or scheme.startswith("scram-"):
+        if not scheme or scheme in ("plain", "cram-md5") or scheme.startswith("scram-"):
             return False
         if scheme != DEFAULT_SCHEME:
             return True
@@ -102,6 +105,14 @@ class Verifier:
             flying.add_done_callback(lambda done: self._landed(key, done))
         # A caller that gives up must not end the check of the others who wait for it.
         return await asyncio.shield(flying)
+
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """Run other hashing in the pool. Raises MailError(TEMPORARY) when overloaded."""
+        self._enter()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        finally:
+            self._waiting -= 1
 
     async def spend(self, schemes_tried: set[str]) -> None:
         """Make a failed login cost a hash of the default scheme, if no check of it did."""
