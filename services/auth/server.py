@@ -176,6 +176,7 @@ class AuthServer:
                 log.warning("passwords cross the network in clear: set RESTANTE_AUTH_GRPC_KEY")
             self.tcp_port = self._bind(server, self.settings.tcp_listen, credentials)
         await server.start()
+        await self.admin.start()
         if self.settings.authdaemon_listen:
             self.authdaemon = await authdaemon.serve(
                 self.settings.authdaemon_listen,

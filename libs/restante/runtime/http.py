@@ -1,6 +1,7 @@
 """HTTP servers of a worker: uvicorn on a socket of ours, without its own signals and logs."""
 
 import asyncio
+import ssl
 from typing import Any
 
 import uvicorn
@@ -20,6 +21,7 @@ class HttpServer:
         drain_seconds: float,
         max_connections: int | None = None,
         trusted_proxies: tuple[str, ...] = (),
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """`trusted_proxies` are addresses whose X-Forwarded-For and -Proto are believed."""
         self._address = address
@@ -40,6 +42,7 @@ class HttpServer:
                 limit_concurrency=max_connections,
                 timeout_keep_alive=30,
                 timeout_graceful_shutdown=max(1, int(drain_seconds)),
+                ssl_context_factory=(lambda *_: tls) if tls is not None else None,
             )
         )
         self._ticks: asyncio.Task[None] | None = None

@@ -99,7 +99,7 @@ class Accounts:
     ) -> pb.DeleteAccountResponse:
         """Remove an account and, only where asked, its mail."""
         if request.purge_mail:
-            caller.need(Right.ALL, "a removal of mail")
+            caller.need(Right.ALL, "remove mail")
         row = await self._row(request.address)
         address, sql = row["address"], self._tools.accounts
         home = sql.record_of(row).account.home
@@ -194,8 +194,8 @@ def operations(tools: Tools) -> dict[str, Operation]:
 def _check_fields(caller: Caller, values: Mapping[str, Any], options: str) -> None:
     """Raise MailError(PERMISSION) where a caller may not set these; `options` are those now."""
     if "uid" in values or "gid" in values:
-        caller.need(Right.ALL, "a change of uid or gid")
+        caller.need(Right.ALL, "set uid or gid")
     if "options" in values:
         before, after = Options.parse(options), Options.parse(values["options"])
         if any(before.all(name) != after.all(name) for name in PRIVILEGED):
-            caller.need(Right.ALL, f"a change of {', '.join(PRIVILEGED)}")
+            caller.need(Right.ALL, f"set {', '.join(PRIVILEGED)}")

@@ -42,10 +42,10 @@ class Caller:
         """True where his role has the right."""
         return _RIGHTS[self.role] >= right
 
-    def need(self, right: Right, what: str = "this") -> None:
+    def need(self, right: Right, what: str = "do this") -> None:
         """Raise MailError(PERMISSION) where his role lacks the right."""
         if not self.may(right):
-            raise MailError(ErrorKind.PERMISSION, f"the role {self.role.value} may not do {what}")
+            raise MailError(ErrorKind.PERMISSION, f"the role {self.role.value} may not {what}")
 
     def need_domain(self, domain: str) -> None:
         """Raise MailError(PERMISSION) where he is bound to other domains."""

@@ -30,6 +30,13 @@ class DoorSettings(ServiceSettings):
     authdaemon_passwords: bool = Field(
         False, description="Send stored hashes (PASSWD) over authdaemond's protocol."
     )
+    http_listen: ListenAddress = Field(
+        ListenAddress(), description="Administration as HTTP and JSON: host:port or unix:PATH."
+    )
+    http_certificate: AbsolutePath | None = Field(
+        None, description="PEM certificate chain of the HTTP door; else grpc_certificate."
+    )
+    http_key: AbsolutePath | None = Field(None, description="PEM key of http_certificate.")
     admin_certificates: CommaList = Field(
         (), description="Names of client certificates that may make admin calls."
     )
