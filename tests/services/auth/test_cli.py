@@ -84,7 +84,7 @@ async def test_the_life_of_an_account(cli: Cli, auth: AuthProcess) -> None:
     cli.ok("account", "passwd", fred, "--password-stdin", stdin="other\r\n")
     assert await can_log_in(auth, fred, "a pass word") == "auth_failed"
     assert await can_log_in(auth, fred, "other") == "yes"
-    assert cli.ok("kick", fred) == "ended the sessions of fred@life.test\n"
+    assert cli.ok("kick", fred) == "ended the sessions of fred@life.test: 0\n"
     assert await can_log_in(auth, fred, "other") == "yes"
     cli.fails(3, "kick", "nobody@life.test")
     cli.ok("account", "passwd", fred, "--hash-stdin", stdin="{PLAIN}moved\n")
