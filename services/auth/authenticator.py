@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from restante.model import Account, ErrorKind, MailError
-from services.auth.audit import Audit
+from services.auth.audit import Audit, Kind
 from services.auth.backends.base import Backend, PasswordChange, Record
 from services.auth.backends.chain import Chain
 from services.auth.factors.security import Factors
@@ -96,7 +96,9 @@ class Authenticator:
         if self._audit is not None:
             match = admission.match
             self._audit.record(
-                action="login",
+                # Webmail's login is complete, and recorded, after the second factor.
+                action="login.password" if attempt.second_factor_follows else "login",
+                kind=Kind.LOGINS,
                 actor=f"master {admission.actor}" if admission.actor else "owner",
                 address=match.record.account.address,
                 service=attempt.service,

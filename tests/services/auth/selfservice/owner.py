@@ -51,7 +51,7 @@ class Owner:
         assert not answer.second_factors
         return self.at(answer.token)
 
-    async def refused(self, name: str, **fields: Any) -> MailError:
+    async def refused(self, name: str, /, **fields: Any) -> MailError:
         """Return the error of a call that must fail."""
         try:
             answer = await getattr(self, name)(**fields)
