@@ -14,6 +14,7 @@ from restante.rpc.admin_client import AdminClient
 from tests.services.imap.wire import Wire
 from tests.support import System
 from tests.support.system import unique_message
+from tests.transcripts.imap import dovecot
 
 PASSWORD = 'se cr"\\et ü'
 FRED = "fred@example.test"
@@ -199,3 +200,24 @@ def test_implicit_tls(tmp_path: Path) -> None:
         ) as client:
             client.authenticate("PLAIN", lambda _: f"\0{FRED}\0{PASSWORD}".encode())
             assert client.select() == ("OK", [b"3"])
+
+
+@pytest.mark.skipif(bool(dovecot.why_not()), reason=dovecot.why_not() or "it can")
+def test_a_real_dovecot_serves_on(tmp_path: Path) -> None:
+    """The old system is Dovecot: clients that know only the new one see its mail."""
+    old = dovecot.Dovecot()
+    try:
+        with System(tmp_path, ("imap",), {"RESTANTE_IMAP_PROXY_TLS": "off"}) as new:
+            new.add_account(FRED, dovecot.PASSWORD, options=f"mailhost=127.0.0.1:{old.port}")
+            with Wire(new.address("imap")) as wire:
+                assert b"CAPABILITY" in wire.run(f"LOGIN {FRED} {dovecot.PASSWORD}")[-1]
+                wire.ok("CREATE INBOX.Old")
+                assert any(b"INBOX.Old" in line for line in wire.ok('LIST "" *'))
+                message = unique_message()
+                wire.send(b"x APPEND INBOX {%d}\r\n" % len(message))
+                assert wire.line().startswith(b"+")
+                wire.send(message + b"\r\n")
+                assert wire.until(b"x")[-1].startswith(b"x OK")
+                assert b"* 1 EXISTS" in wire.ok("SELECT INBOX")
+    finally:
+        old.stop()
