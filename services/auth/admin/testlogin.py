@@ -38,6 +38,8 @@ class TestLogin:
                 if error.kind is ErrorKind.INTERNAL:
                     raise
                 answer.outcome, answer.text = error.kind.value, error.text
+        if answer.HasField("account"):  # a master's login may open another than it names
+            caller.need_domain(answer.account.address.rpartition("@")[2])
         answer.steps.extend(map(_message, trace.steps))
         return answer
 
