@@ -148,6 +148,8 @@ class ImapConnection(Connection):
             self._refusal(bad(f"{command.name} is not allowed now.").line(command.tag))
             return
         try:
+            if Does.CHANGES in entry.does:
+                session.check_may_change()
             reply = await entry.handler(session, command)
             if Does.TELLS in entry.does and session.selected is not None:
                 numbered = Does.NUMBERED in entry.does and not getattr(command, "uid", False)

@@ -210,6 +210,16 @@ class Session:
         self.out.resumed()
         return result
 
+    @property
+    def read_only(self) -> bool:
+        """True for a login that may read, and change nothing."""
+        return self.account is not None and self.account.read_only
+
+    def check_may_change(self) -> None:
+        """Raise MailError(PERMISSION) for a login that may only read."""
+        if self.read_only:
+            raise MailError(ErrorKind.PERMISSION, "This login may read, and change nothing.")
+
     def writable(self) -> Selected:
         """Return the selected mailbox. MailError(PERMISSION) after EXAMINE."""
         if self.box.readonly:

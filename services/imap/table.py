@@ -2,7 +2,8 @@
 
 `TELLS`: pending updates are sent before the tagged answer. `NUMBERED`: its form without UID uses
 sequence numbers, so that no EXPUNGE may be told in its answer (RFC 3501 section 7.4.1).
-`FILLS`: a missing folder is its target, and the answer says TRYCREATE.
+`FILLS`: a missing folder is its target, and the answer says TRYCREATE. `CHANGES`: refused where the
+the login may only read.
 """
 
 from collections.abc import Awaitable, Callable
@@ -41,6 +42,7 @@ class Does(Flag):
     TELLS = auto()
     NUMBERED = auto()
     FILLS = auto()
+    CHANGES = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ _ANY: Final = _BEFORE | _LOGGED_IN
 _OPEN: Final = State.SELECTED
 _QUIET: Final = Does.NOTHING
 _NUMBERED: Final = Does.TELLS | Does.NUMBERED
-_FILLS: Final = Does.TELLS | Does.FILLS
+_CHANGES: Final = Does.TELLS | Does.CHANGES
+_FILLS: Final = _CHANGES | Does.FILLS
 
 TABLE: Final[dict[type[c.Command], Entry]] = dict(
     (
@@ -87,11 +90,11 @@ TABLE: Final[dict[type[c.Command], Entry]] = dict(
         # authenticated
         _row(c.Enable, auth.enable, _LOGGED_IN),
         _row(c.Select, select.select, _LOGGED_IN, _QUIET),
-        _row(c.Create, mailbox.create, _LOGGED_IN),
-        _row(c.Delete, mailbox.delete, _LOGGED_IN),
-        _row(c.Rename, mailbox.rename, _LOGGED_IN),
-        _row(c.Subscribe, mailbox.subscribe, _LOGGED_IN),
-        _row(c.Unsubscribe, mailbox.unsubscribe, _LOGGED_IN),
+        _row(c.Create, mailbox.create, _LOGGED_IN, _CHANGES),
+        _row(c.Delete, mailbox.delete, _LOGGED_IN, _CHANGES),
+        _row(c.Rename, mailbox.rename, _LOGGED_IN, _CHANGES),
+        _row(c.Subscribe, mailbox.subscribe, _LOGGED_IN, _CHANGES),
+        _row(c.Unsubscribe, mailbox.unsubscribe, _LOGGED_IN, _CHANGES),
         _row(c.List, listing.list_folders, _LOGGED_IN),
         _row(c.Lsub, listing.lsub, _LOGGED_IN),
         _row(c.Namespace, listing.namespace, _LOGGED_IN),
@@ -100,15 +103,15 @@ TABLE: Final[dict[type[c.Command], Entry]] = dict(
         _row(c.Idle, idle.idle, _LOGGED_IN),
         _row(c.GetQuota, quota.get_quota, _LOGGED_IN),
         _row(c.GetQuotaRoot, quota.get_quota_root, _LOGGED_IN),
-        _row(c.SetQuota, quota.set_quota, _LOGGED_IN),
+        _row(c.SetQuota, quota.set_quota, _LOGGED_IN, _CHANGES),
         # selected
         _row(c.Check, select.check, _OPEN),
         _row(c.Close, select.close, _OPEN, _QUIET),
         _row(c.Unselect, select.unselect, _OPEN, _QUIET),
-        _row(c.Expunge, copy.expunge, _OPEN),
+        _row(c.Expunge, copy.expunge, _OPEN, _CHANGES),
         _row(c.Search, search.search, _OPEN, _NUMBERED),
         _row(c.Fetch, fetch.fetch, _OPEN, _NUMBERED),
-        _row(c.Store, store.store, _OPEN, _NUMBERED),
+        _row(c.Store, store.store, _OPEN, _NUMBERED | _CHANGES),
         _row(c.Copy, copy.copy, _OPEN, _FILLS),
         _row(c.Move, copy.move, _OPEN, _FILLS),
     )

@@ -105,7 +105,7 @@ async def retr(session: Session, command: Command) -> Reply:
     """RETR number: the whole message."""
     number = _number(session, command.argument)
     wire = await _message(session, number)
-    if session.backend.settings.mark_seen:
+    if session.backend.settings.mark_seen and not session.read_only:
         session.mailbox.mark_retrieved(number)
     session.counts.retrieved += 1
     return _sent(session, f"{len(wire)} octets follow.", wire)
@@ -124,6 +124,8 @@ async def top(session: Session, command: Command) -> Reply:
 
 async def dele(session: Session, command: Command) -> bytes:
     """DELE number: marked, removed at QUIT."""
+    if session.read_only:
+        return error("This login may read, and change nothing.")
     session.mailbox.delete(_number(session, command.argument))
     return ok("Deleted.")
 

@@ -144,6 +144,11 @@ class Session:
         return AUTHORIZATION if self.maildrop is None else TRANSACTION
 
     @property
+    def read_only(self) -> bool:
+        """True for a login that may read, and change nothing."""
+        return self.account is not None and self.account.read_only
+
+    @property
     def mailbox(self) -> Maildrop:
         """The maildrop; only in TRANSACTION, which the table sees to."""
         assert self.maildrop is not None  # noqa: S101 - the table allows no other state

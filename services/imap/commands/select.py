@@ -29,7 +29,8 @@ async def select(session: Session, command: Select) -> Reply:
     if mailbox is None:
         mailbox = await session.blocking(_open, session.mail, name)
     now = asyncio.get_running_loop().time()
-    selected = Selected(mailbox, readonly=command.examine, now=now)
+    readonly = command.examine or session.read_only
+    selected = Selected(mailbox, readonly=readonly, now=now)
     session.select(selected)
     if command.condstore:
         session.condstore = True
@@ -46,9 +47,8 @@ async def select(session: Session, command: Select) -> Reply:
         b"* OK [HIGHESTMODSEQ %d] Highest\r\n"
         % (mailbox.uidvalidity, mailbox.uidnext, mailbox.highest_modseq)
     )
-    if command.examine:
-        return ok("Examine completed.", "READ-ONLY")
-    return ok("Select completed.", "READ-WRITE")
+    word = "Examine" if command.examine else "Select"
+    return ok(f"{word} completed.", "READ-ONLY" if readonly else "READ-WRITE")
 
 
 def _open(store: AccountStore, name: FolderName) -> Mailbox:

@@ -81,6 +81,7 @@ class FakeBackend:
         self.tls: TlsContexts | None = None
         self.options = ""
         self.disabled = False
+        self.read_only = False
         self.fault: MailError | None = None
         self.asked: list[tuple[str, str, str, bool]] = []
         self.hops = 0
@@ -108,6 +109,7 @@ class FakeBackend:
             home / "Maildir",
             options=Options.parse(self.options),
             disabled=self.disabled,
+            read_only=self.read_only,
         )
         return Admitted(account)
 

@@ -47,6 +47,20 @@ async def test_a_whole_session() -> None:
     assert backend.mailbox.users == 0
 
 
+async def test_a_login_that_may_only_read_removes_and_marks_nothing() -> None:
+    backend = FakeBackend(MESSAGES)
+    backend.read_only = True
+    async with Server(backend) as server:
+        client = await server.log_in()
+        assert await client.ask(b"DELE 1") == b"-ERR This login may read, and change nothing."
+        assert await client.ask(b"RETR 1") == b"+OK 31 octets follow."
+        await client.block()
+        assert await client.ask(b"STAT") == b"+OK 3 180"
+        assert await client.ask(b"QUIT") == b"+OK Bye-bye."
+    assert backend.mailbox.removed == []
+    assert backend.mailbox.seen == []
+
+
 async def test_nothing_is_removed_without_quit() -> None:
     backend = FakeBackend(MESSAGES)
     async with Server(backend) as server:
