@@ -347,7 +347,21 @@ async def test_no_password_to_change(slapd: Slapd, make: Make) -> None:
 async def test_listing(slapd: Slapd, make: Make) -> None:
     backend = await make(rc(slapd.uri, ENUMERATE_FILTER="(|(uid=fred)(uid=many))"), ldap_page=1)
     listed = {record.account.address async for record in backend.records()}
-    assert listed == {"fred@isp.test", "many@isp.test", "alias@isp.test"}
+    assert listed == {"fred@isp.test", "many@isp.test"}
+
+
+async def test_an_alias_is_its_owner(slapd: Slapd, make: Make) -> None:
+    backend = await make(rc(slapd.uri))
+    for name in ("many@isp.test", "ALIAS@isp.test"):
+        assert (await found(backend, name)).account.address == "many@isp.test"
+
+
+async def test_nobody_becomes_another_by_naming_himself_so(slapd: Slapd, make: Make) -> None:
+    slapd.add(person("victim") + person("thief", mail=["victim@isp.test", "thief@isp.test"]))
+    backend = await make(rc(slapd.uri))
+    await temporary(backend.find(login("thief@isp.test")))
+    hidden = await make(rc(slapd.uri, FILTER="(!(uid=thief))"))
+    assert (await found(hidden, "victim@isp.test")).account.home == Path("/mail/victim")
 
 
 async def test_listing_ends_with_a_fault_where_an_entry_is_broken(slapd: Slapd, make: Make) -> None:

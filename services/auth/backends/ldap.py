@@ -6,6 +6,10 @@ cannot be understood does not: what was read last stays, and the log says so.
 
 "Not mine" is only said when the directory said so: the base exists, no limit was hit, nobody
 referred us elsewhere. Everything else is MailError(TEMPORARY), more than one entry included.
+
+An entry with several names in LDAP_MAIL is one account, of the first of them: whoever logs in by
+another name has the same second factor, and loses his sessions with the same change. With
+LDAP_EMAILMAP the entry does not say which addresses lead to it: each is an account to us.
 """
 
 import asyncio
@@ -64,7 +68,18 @@ class LdapBackend:
         """Return the account of a login."""
         servers = await self._current()
         entry = await self._entry(servers, login)
-        return None if entry is None else _record(servers.config, entry, _address(servers, login))
+        if entry is None:
+            return None
+        asked = _address(servers, login)
+        owner = self._owner(servers.config, entry, bare=not login.domain)
+        if owner is None or owner.address == asked or servers.config.email_map is not None:
+            return _record(servers.config, entry, asked)
+        # An alias. Its owner's name must be nobody else's, whoever may write into his own entry.
+        same = await self._entry(servers, owner)
+        if same is None or same.dn != entry.dn:
+            log.warning("the first name of an entry belongs to another", dn=entry.dn)
+            raise MailError(ErrorKind.TEMPORARY, "the directory contradicts itself")
+        return _record(servers.config, entry, owner.address)
 
     async def check(self, login: Login, record: Record, check: Check) -> bool:
         """Bind as the user."""
@@ -85,7 +100,7 @@ class LdapBackend:
         return True
 
     async def records(self) -> AsyncIterator[Record]:
-        """Yield every account, page by page; one for each value of LDAP_MAIL."""
+        """Yield every account, page by page."""
         servers = await self._current()
         config = servers.config
         bad, cookie, more = 0, b"", True
@@ -105,11 +120,15 @@ class LdapBackend:
                     connection = await servers.borrow()
                 found = _checked(await servers.ask(connection, search), "enumerate")
                 for entry in found.entries:
-                    for record in self._all(config, entry):
-                        if record is None:
-                            bad += 1
-                        else:
-                            yield record
+                    owner = self._owner(config, entry)
+                    if owner is None or not first(entry, config.attributes.home):
+                        continue  # no mail account at all
+                    try:
+                        record = _record(config, entry, owner.address)
+                    except MailError:
+                        bad += 1
+                    else:
+                        yield record
                 cookie, more = found.result.cookie, bool(found.result.cookie)
         finally:
             if connection is not None:
@@ -151,22 +170,16 @@ class LdapBackend:
         if self._servers is not None:
             await self._servers.close()
 
-    def _all(self, config: LdapConfig, entry: Entry) -> list[Record | None]:
-        """Return the entry's records; None for one that cannot be read."""
-        if not first(entry, config.attributes.home):
-            return []  # no mail account at all
-        found: list[Record | None] = []
+    def _owner(self, config: LdapConfig, entry: Entry, *, bare: bool = True) -> Login | None:
+        """Return the entry's own name: its first that can be a login; `bare` ones count or not."""
         for name in values(entry, config.attributes.mail):
             try:
                 login = self._rules.parse(name)
             except MailError:
-                log.debug("a name of the directory can be no login", name=name)
                 continue
-            try:
-                found.append(_record(config, entry, login.address))
-            except MailError:
-                found.append(None)
-        return found
+            if login.domain or bare:
+                return login
+        return None
 
     async def _entry(self, servers: LdapServers, login: Login) -> Entry | None:
         """Return the one entry of a login."""
