@@ -124,7 +124,7 @@ def _key(data: Any) -> tuple[str, Key] | None:
     public = {name: value for name, value in data.items() if name not in ("key_ops", "use")}
     try:
         key = JWKRegistry.import_key(public)
-    except (JoseError, ValueError, TypeError):  # of a kind that we do not know
+    except (JoseError, ValueError, TypeError, KeyError):  # of a kind that we do not know
         return None
     kid = data.get("kid", "")
     if not isinstance(kid, str) or not isinstance(key, RSAKey | ECKey | OKPKey):
