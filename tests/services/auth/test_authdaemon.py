@@ -1,9 +1,11 @@
 """authdaemond's protocol byte by byte (reference: courier-authlib's authdaemond)."""
 
 import asyncio
+import hmac
 import shutil
 import socket
 import subprocess
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from restante.runtime.settings import ListenAddress
+from restante.wire import hmac_state
 from services.auth.authdaemon import MAX_LINE, Reader, Request
 from services.auth.server import AuthServer
 from tests.services.auth.accounts import add_account
@@ -18,9 +21,8 @@ from tests.services.auth.conftest import make_settings, serving
 
 
 def settings_of(data: Path, **changes: Any) -> Any:
-    return make_settings(
-        data, authdaemon_listen=ListenAddress(path=str(data / "socket")), **changes
-    )
+    listen = ListenAddress(path=str(data / "socket"))
+    return make_settings(data, **{"authdaemon_listen": listen, **changes})
 
 
 @pytest.fixture
@@ -89,6 +91,101 @@ async def test_auth(data: Path, server: AuthServer) -> None:
     assert await ask(data, body("imap", "login", "nobody@example.test", "x")) == b"FAIL\n"
     assert await ask(data, body("imap", "cram-md5", "aaaa", "bbbb")) == b"FAIL\n"
     assert await ask(data, body("imap", "login", fred)) == b"FAIL\n"
+
+
+def cram(
+    name: str, user: str, password: str, *, service: str = "imap", challenge: bytes = b"<1.2@host>"
+) -> bytes:
+    digest = hmac.new(password.encode(), challenge, name.removeprefix("cram-")).hexdigest()
+    response = b64encode(f"{user} {digest}".encode()).decode()
+    return body(service, name, b64encode(challenge).decode(), response, "")
+
+
+@pytest.mark.parametrize("name", ["cram-md5", "cram-sha1", "cram-sha256"])
+async def test_cram(data: Path, server: AuthServer, name: str) -> None:
+    await add_account(server, "tim@example.test", stored="{PLAIN}tanstaaftanstaaf")
+    tim = "tim@example.test"
+    answer = await ask(data, cram(name, tim, "tanstaaftanstaaf"))
+    assert b"\nADDRESS=tim@example.test\n" in answer
+    assert answer.endswith(b"\n.\n")
+    assert b"PASSWD" not in answer
+    for half_close in (True, False):
+        request = cram(name, "Tim@Example.test", "tanstaaftanstaaf", service="pop3")
+        assert await ask(data, request, half_close=half_close) == answer
+    assert await ask(data, cram(name, tim, "wrong")) == b"FAIL\n"
+    assert await ask(data, cram(name, "nobody@example.test", "x")) == b"FAIL\n"
+    # Only a hash is stored.
+    assert await ask(data, cram(name, "fred@example.test", "secret")) == b"FAIL\n"
+
+
+async def test_the_cram_example_of_rfc_2195(data: Path, server: AuthServer) -> None:
+    await add_account(server, "tim@example.test", stored="{PLAIN}tanstaaftanstaaf")
+    request = body(
+        "imap",
+        "cram-md5",
+        "PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+",
+        b64encode(b"tim@example.test b913a602c7eda7a495b4e6e7334d3890").decode(),
+    )
+    assert b"\nADDRESS=tim@example.test\n" in await ask(data, request)
+
+
+@pytest.mark.parametrize(
+    ("challenge", "response"),
+    [
+        ("", ""),
+        ("%%%", "dGlt"),
+        ("PDE+", "%%%"),
+        ("PDE+", "dGlt"),
+        ("PDE+", b64encode(b"tim@example.test ").decode()),
+        ("PDE+", b64encode(b"\xff " + b"a" * 32).decode()),
+        ("", b64encode(b"tim@example.test " + b"a" * 32).decode()),
+    ],
+)
+async def test_bad_cram(data: Path, server: AuthServer, challenge: str, response: str) -> None:
+    await add_account(server, "tim@example.test", stored="{PLAIN}tanstaaftanstaaf")
+    assert await ask(data, body("imap", "cram-md5", challenge, response)) == b"FAIL\n"
+
+
+async def test_other_kinds_of_auth(data: Path, server: AuthServer) -> None:
+    for kind in ("external", "cram-md4", "scram-sha-256", "plain", ""):
+        assert await ask(data, body("imap", kind, "fred@example.test", "secret")) == b"FAIL\n"
+
+
+async def test_service_names(data: Path) -> None:
+    """A password for one service opens no other, by any name that Courier's programs send."""
+    path = data / "userdb"
+    contexts = hmac_state.contexts("md5", b"by imap")
+    path.write_text(
+        "fred\thome=/home/fred|uid=1|gid=1|systempw={PLAIN}any|imappw={PLAIN}imap|"
+        f"imap-hmac-md5pw={contexts}\n"
+    )
+    path.chmod(0o600)
+    async with serving(settings_of(data, modules="userdb", userdb=path)):
+        assert (await ask(data, body("imap", "login", "fred", "imap"))).endswith(b".\n")
+        assert await ask(data, body("imap", "login", "fred", "any")) == b"FAIL\n"
+        for service in ("pop3", "esmtp", "smtp", "webmail", "courier"):
+            assert (await ask(data, body(service, "login", "fred", "any"))).endswith(b".\n")
+            assert await ask(data, body(service, "login", "fred", "imap")) == b"FAIL\n"
+        assert (await ask(data, cram("cram-md5", "fred", "by imap"))).endswith(b".\n")
+        request = cram("cram-md5", "fred", "by imap", service="pop3")
+        assert await ask(data, request) == b"FAIL\n"
+
+
+async def test_external_comes_as_pre(data: Path, server: AuthServer) -> None:
+    """SASL EXTERNAL: Courier verified the certificate, and asks for the account alone."""
+    assert await ask(data, b"PRE . imap fred@example.test\n") == described(server)
+
+
+async def test_by_tcp(data: Path) -> None:
+    settings = settings_of(data, authdaemon_listen=ListenAddress("127.0.0.1", 0))
+    async with serving(settings) as server:
+        await add_account(server, "fred@example.test", stored="{PLAIN}secret")
+        assert server.authdaemon is not None
+        reader, writer = await asyncio.open_connection(*server.authdaemon.address.target)
+        writer.write(cram("cram-md5", "fred@example.test", "secret"))
+        writer.write_eof()
+        assert (await asyncio.wait_for(reader.read(), 10)).endswith(b"\n.\n")
+        writer.close()
 
 
 async def test_hashes_only_where_a_setting_says_so(data: Path) -> None:
@@ -177,6 +274,11 @@ def test_every_split() -> None:
         (body("imap", "login", "a", "b"), Request("AUTH", (b"imap", b"login", b"a", b"b"))),
         (b"PASSWD a\tb\tc\td\n", Request("PASSWD", (b"a", b"b", b"c", b"d"))),
         (b"ENUMERATE\n", Request("ENUMERATE")),
+        (
+            body("imap", "cram-md5", "PDE+", "dGlt", ""),
+            Request("AUTH", (b"imap", b"cram-md5", b"PDE+", b"dGlt", b"")),
+        ),
+        (b"A=b\nTCPREMOTEIP=::1\nPRE . imap a\n", Request("PRE", (b".", b"imap", b"a"), "::1")),
     ):
         for cut in range(len(whole)):
             reader = Reader()
