@@ -2,7 +2,7 @@
 
 `TELLS`: pending updates are sent before the tagged answer. `NUMBERED`: its form without UID uses
 sequence numbers, so that no EXPUNGE may be told in its answer (RFC 3501 section 7.4.1).
-`FILLS`: a missing folder is its target, and the answer says TRYCREATE. `CHANGES`: refused where the
+`FILLS`: a missing folder is its target, and the answer says TRYCREATE. `CHANGES`: refused where
 the login may only read.
 """
 
