@@ -7,6 +7,9 @@ from typing import Final
 
 MODULES: Final = {
     "sql": "services.auth.backends.sql",
+    "mysql": "services.auth.backends.courier_sql_mysql",
+    "pgsql": "services.auth.backends.courier_sql_pgsql",
+    "sqlite": "services.auth.backends.courier_sql_sqlite",
     "pam": "services.auth.backends.pam",
     "userdb": "services.auth.backends.userdb",
     "ldap": "services.auth.backends.ldap",

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from zlib import crc32
 
 from tests.bench.mail import Plan, make_accounts
 from tests.bench.peers import MissingError, free_port, mail_owner, wait_for_ports, write_userdb
@@ -19,6 +20,9 @@ PACKAGES = (
     "courier-pop",
     "courier-authlib",
     "courier-authlib-userdb",
+    "courier-authlib-mysql",
+    "courier-authlib-postgresql",
+    "courier-authlib-sqlite",
     "courier-authdaemon",
     "libcourier-unicode4",
     "libgamin0",
@@ -112,7 +116,7 @@ class Courier:
 
 def unpack(cache: Path) -> Path:
     """Fetch and unpack the packages, once; return the tree. Raises MissingError."""
-    tree = cache / "courier"
+    tree = cache / f"courier-{crc32(' '.join(PACKAGES).encode()):08x}"
     if (tree / "usr/bin/imapd").exists():
         return tree
     downloads = cache / "debs"

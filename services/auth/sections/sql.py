@@ -31,7 +31,9 @@ class SqlSettings(ServiceSettings):
         (),
         description="Replicas of that server for look-ups; one that lags behind is not believed.",
     )
-    sql_threads: int = Field(4, ge=1, le=64, description="Database connections at once, each.")
+    sql_threads: int = Field(
+        4, ge=1, le=64, description="Connections at once to each database, ours or not."
+    )
     sql_connect_seconds: int = Field(3, ge=1, le=60, description="Time to connect to a server.")
     sql_timeout_seconds: int = Field(4, ge=1, le=600, description="Time of one statement.")
     sql_recycle_seconds: int = Field(
