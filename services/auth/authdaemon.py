@@ -22,6 +22,7 @@ from restante.runtime.listener import Listener, listen
 from restante.runtime.log import get_logger
 from restante.runtime.settings import ListenAddress
 from services.auth.authenticator import Authenticator
+from services.auth.backends.asked import for_service
 from services.auth.mechanisms.base import Attempt
 from services.auth.passwords.cram import HASHES
 
@@ -152,8 +153,9 @@ class AuthdaemonConnection(Connection):
 
     async def pre(self, request: Request) -> None:
         """Describe an account without a password."""
-        module, _, user = map(_text, request.fields)
-        _, record = await self._auth.find(user, _module(module))
+        module, service, user = map(_text, request.fields)
+        with for_service(service):
+            _, record = await self._auth.find(user, _module(module))
         account = record.account
         if account.disabled:
             account = replace(account, options=_DISABLED.merged(account.options))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from restante.model import Account, ErrorKind, MailError
 from services.auth.audit import Audit, Kind
+from services.auth.backends.asked import for_service
 from services.auth.backends.base import Backend, PasswordChange, Record
 from services.auth.backends.chain import Chain
 from services.auth.factors.security import Factors
@@ -115,10 +116,15 @@ class Authenticator:
         if self._more is None:
             raise MailError(ErrorKind.AUTH_FAILED, "the mechanism is not offered")
         name = self._split(user)[0]
-        return await self._more.scram.parameters(self.login(name), name, service)
+        with for_service(service):
+            return await self._more.scram.parameters(self.login(name), name, service)
 
     async def judge(self, attempt: Attempt) -> Admission:
         """As `authenticate`, without a record of it."""
+        with for_service(attempt.service):
+            return await self._judge(attempt)
+
+    async def _judge(self, attempt: Attempt) -> Admission:
         started = asyncio.get_running_loop().time()
         mechanism = self._mechanisms.get(attempt.mechanism)
         if mechanism is None:
