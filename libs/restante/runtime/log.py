@@ -7,6 +7,7 @@ name says that they are a secret are replaced. Lines go to stderr.
 
 import json
 import logging
+import os
 import sys
 import time
 import traceback
@@ -63,9 +64,9 @@ def configure(level: str = "info", style: str = "console") -> None:
     renderer = _json_line if _json_style else _console_line
     clean = _clean(str if _json_style else escape)  # JSON has escapes of its own
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, _add_common, clean, renderer],
+        processors=[_add_common, clean, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(least),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=_Writer,
         cache_logger_on_first_use=True,
     )
     handler = _Bridge()
@@ -74,6 +75,28 @@ def configure(level: str = "info", style: str = "console") -> None:
     root.setLevel(max(least, logging.INFO) if least > 10 else logging.DEBUG)
     for noisy in ("asyncio", "sqlalchemy", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(max(least, logging.WARNING))
+
+
+class _Writer:
+    """Where structlog's lines go."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def msg(self, line: str) -> None:
+        _write(line)
+
+    debug = info = warning = error = critical = exception = log = msg
+
+
+def _write(line: str) -> None:
+    """Write a line in one call, past sys.stderr's buffers: lines of processes do not mix."""
+    data = line.encode("utf-8", "backslashreplace") + b"\n"
+    try:
+        while data:
+            data = data[os.write(2, data) :]
+    except OSError:
+        pass  # nobody reads: a log that is gone must not end a session
 
 
 def always(text: str, values: Mapping[str, str]) -> None:
@@ -86,8 +109,7 @@ def always(text: str, values: Mapping[str, str]) -> None:
         for key, value in values.items():
             event[key] = escape(value)
     line = _json_line(None, "", event) if _json_style else _console_line(None, "", event)
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+    _write(line)
 
 
 def _add_common(logger: Any, method: str, event: Event) -> Event:
@@ -122,7 +144,13 @@ def _is_secret(key: str) -> bool:
 
 def _timestamp() -> str:
     now = time.time()
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
+    second = int(now)
+    return f"{_second(second)}.{int((now - second) * 1000):03d}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def _console_line(logger: Any, method: str, event: Event) -> str:
@@ -140,7 +168,7 @@ def _console_line(logger: Any, method: str, event: Event) -> str:
 
 def _quoted(value: object) -> str:
     text = str(value)
-    if text and not any(c in text for c in ' "='):
+    if text and not (" " in text or "=" in text or '"' in text):
         return text
     return '"' + text.replace('"', '\\"') + '"'
 
