@@ -173,11 +173,11 @@ class Message:
     def _write(self, chunks: list[bytes]) -> Incoming:
         incoming = self._incoming
         if incoming is None:
-            account = self._targets[0].account
+            first = self._depot.store.open_account(self._targets[0].account)
             if sum(map(len, chunks)) > SMALL:
                 # It goes into the tmp/ of the first recipient, who may never have had mail.
-                self._depot.store.open_account(account).ensure()
-            incoming = Incoming(account.maildir, uid=account.uid, gid=account.gid)
+                first.ensure()
+            incoming = Incoming(first)
             self._incoming = incoming
         for chunk in chunks:
             incoming.write(chunk)

@@ -205,8 +205,9 @@ class Session:
         self.out.send(data)
 
     async def blocking(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run store work in the pool."""
-        result = await self.backend.pool.run(work, *args, **kwargs)
+        """Run store work in the pool, as the owner of the mail once it is known."""
+        identity = self.store.identity if self.store is not None else None
+        result = await self.backend.pool.run_as(identity, work, *args, **kwargs)
         self.out.resumed()
         return result
 

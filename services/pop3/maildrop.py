@@ -137,12 +137,13 @@ class Maildrop:
         Raises MailError (GONE, TEMPORARY) for the first only; another that fails is left for later.
         """
         uids = self._columns.uids
-        first = self._mailbox.read(uids[plan[0] - 1])
-        for number in plan[1:]:
-            try:
-                self._fetched[number] = self._mailbox.read(uids[number - 1])
-            except MailError:
-                break
+        with self._mailbox.acting():
+            first = self._mailbox.read(uids[plan[0] - 1])
+            for number in plan[1:]:
+                try:
+                    self._fetched[number] = self._mailbox.read(uids[number - 1])
+                except MailError:
+                    break
         return first
 
     # --- the end ------------------------------------------------------------------------------

@@ -108,14 +108,15 @@ class Pop3Service:
 
     def _open(self, account: Account) -> Maildrop:
         folders = self._store.open_account(account)
-        folders.ensure()
-        mailbox = folders.open_mailbox(INBOX)
-        try:
-            mailbox.refresh()
-            return Maildrop(mailbox)
-        except BaseException:
-            mailbox.release()
-            raise
+        with folders.acting():
+            folders.ensure()
+            mailbox = folders.open_mailbox(INBOX)
+            try:
+                mailbox.refresh()
+                return Maildrop(mailbox)
+            except BaseException:
+                mailbox.release()
+                raise
 
     def _revoked(self, revocation: Revocation) -> None:
         if revocation.ends_sessions:

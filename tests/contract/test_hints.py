@@ -21,9 +21,9 @@ from tests.contract.redis_server import Redis, redis_server  # noqa: F401 - a fi
 @pytest.fixture
 def maildir(tmp_path: Path) -> Path:
     with opened(tmp_path) as root:
-        make_maildir(root, "Maildir", uid=None, gid=None)
+        make_maildir(root, "Maildir")
         with opened("Maildir", root) as own:
-            make_maildir(own, ".Work", uid=None, gid=None)
+            make_maildir(own, ".Work")
     return tmp_path / "Maildir"
 
 
@@ -162,7 +162,7 @@ async def test_many_folders(engines: tuple[Hints, Hints], maildir: Path) -> None
     names = [("Many", f"f{number}") for number in range(300)]
     with opened(maildir) as root:
         for name in names:
-            make_maildir(root, "." + ".".join(name), uid=None, gid=None)
+            make_maildir(root, "." + ".".join(name))
     calls = [Calls() for _ in names]
     for name, own in zip(names, calls, strict=True):
         watch(watching, maildir, name, own)

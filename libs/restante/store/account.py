@@ -29,12 +29,14 @@ from weakref import WeakValueDictionary
 from restante.model import INBOX, Account, ErrorKind, Flag, FolderName, MailError, Quota
 from restante.model.flag import NO_FLAGS
 from restante.store import layout, maildirsize, subscriptions
-from restante.store.durable import Owner, effective_owner, mail_error
+from restante.store.durable import mail_error
 from restante.store.handles import FolderHandle, HandleCache
 from restante.store.hints import Hints
+from restante.store.identity import acting
 from restante.store.mailbox import Mailbox
 from restante.store.names import unique_name
 from restante.store.nowait import CachedReader
+from restante.store.owner import Complaints, MailOwner
 from restante.store.pool import StorePool
 from restante.store.sharing import SharedMailboxes
 from restante.store.volume import check_volume
@@ -98,6 +100,7 @@ class MailStore:
         self.mailboxes: SharedMailboxes[Mailbox] = SharedMailboxes()
         self._guard = threading.Lock()
         self._accounts: WeakValueDictionary[str, AccountStore] = WeakValueDictionary()
+        self.complaints = Complaints()
 
     def open_account(self, account: Account) -> "AccountStore":
         """Return the account's store, shared while referenced. No I/O.
@@ -106,7 +109,7 @@ class MailStore:
         """
         with self._guard:
             known = self._accounts.get(account.address)
-            if known is not None and known.account.maildir == account.maildir:
+            if known is not None and known.serves(account):
                 known.account = account
                 return known
             fresh = AccountStore(self, account)
@@ -130,6 +133,20 @@ class AccountStore:
         self.store = store
         self.account = account
         self._below_root = _relative(account.maildir, store.mail_root)
+        self._owner = MailOwner(account, store.complaints)
+        self.identity = self._owner.identity  # whom `acting` acts for; None: the process itself
+
+    def serves(self, account: Account) -> bool:
+        """Tell whether another record of the account means the same mail of the same owner."""
+        one, two = self.account, account
+        return (one.maildir, one.uid, one.gid) == (two.maildir, two.uid, two.gid)
+
+    def acting(self) -> acting:
+        """Act as the mail's owner inside (identity.py). MailError(TEMPORARY) where we may not.
+
+        Every method that touches the Maildir does so itself.
+        """
+        return self._owner.acting()
 
     @property
     def maildir(self) -> Path:
@@ -144,12 +161,13 @@ class AccountStore:
         if self._below_root is None:
             return None
         place = self._below_root if folder == INBOX else self._below_root + _directory(folder)
-        return self.store.cached_files.read(place + path)
-
-    @property
-    def owner(self) -> Owner:
-        """Whom new files must be given to; None: they stay ours. Cheap."""
-        return effective_owner(self.account.uid, self.account.gid)
+        files = self.store.cached_files
+        if not self._owner.served or not files.is_open():
+            return None
+        if self.identity is None:
+            return files.read(place + path)
+        with acting(self.identity):
+            return files.read(place + path)
 
     @property
     def handles(self) -> HandleCache:
@@ -163,30 +181,40 @@ class AccountStore:
 
         TEMPORARY where the mail volume is not there: an empty mount point takes no mail.
         """
-        with _temporary():
+        with _temporary(), self.acting():
             if _is_directory(self.maildir / "cur"):
                 return
-            check_volume(self.store.mail_root)
-            owner = self.owner
-            uid, gid = owner or (None, None)
-            layout.make_parents(self.maildir.parent, self.store.mail_root, uid=uid, gid=gid)
+            self._make_home()
             with layout.opened(self.maildir.parent) as parent:
                 name = self.maildir.name
                 if not _is_directory(self.maildir):
-                    layout.make_directory(parent, name, uid=uid, gid=gid)
+                    layout.make_directory(parent, name)
                     # Before the Maildir's own `cur`, which says that the account is complete.
                     with layout.opened(name, parent) as root:
-                        layout.make_directory(root, "tmp", uid=uid, gid=gid)
+                        layout.make_directory(root, "tmp")
                         for special in SPECIAL_USES:
-                            directory = layout.disk_name(special)
-                            layout.make_maildir(root, directory, uid=uid, gid=gid)
-                        subscriptions.subscribe(root, [INBOX, *SPECIAL_USES], owner)
-                layout.make_maildir(parent, name, uid=uid, gid=gid)
+                            layout.make_maildir(root, layout.disk_name(special))
+                        subscriptions.subscribe(root, [INBOX, *SPECIAL_USES])
+                layout.make_maildir(parent, name)
+
+    def _make_home(self) -> None:
+        """Make the directory that the Maildir lies in: the home as the server, the rest as owner.
+
+        OSError, MailError(TEMPORARY).
+        """
+        with acting(None):
+            check_volume(self.store.mail_root)
+        parent, home = self.maildir.parent, self.account.home
+        if home == parent or home not in parent.parents:
+            layout.make_parents(parent, self.store.mail_root, self.identity)
+        else:
+            layout.make_parents(home, self.store.mail_root, self.identity)
+            layout.make_parents(parent, home, self.identity)
 
     @contextmanager
     def _root(self) -> Iterator[int]:
         """The Maildir's directory; made when it is missing. OSError becomes MailError."""
-        with _temporary():
+        with _temporary(), self.acting():
             try:
                 root = layout.open_directory(self.maildir)
             except FileNotFoundError:
@@ -223,18 +251,15 @@ class AccountStore:
         with self._root() as root:
             if name in layout.list_folders(root):
                 raise MailError(ErrorKind.ALREADY_EXISTS, "folder exists")
-            uid, gid = self.owner or (None, None)
             # A name may exist as a directory that is no folder (half made): then it becomes one.
-            if not layout.make_maildir(root, layout.disk_name(name), uid=uid, gid=gid):
+            if not layout.make_maildir(root, layout.disk_name(name)):
                 raise MailError(ErrorKind.ALREADY_EXISTS, "folder exists")
             self._note_use(root, name, special_use)
 
     def set_special_use(self, name: FolderName, special_use: str | None) -> None:
         """Say what a folder is for; None: nothing, whatever its name tells."""
         with self._root() as root:
-            subscriptions.change_special_uses(
-                root, lambda uses: {**uses, name: special_use or ""}, self.owner
-            )
+            subscriptions.change_special_uses(root, lambda uses: {**uses, name: special_use or ""})
 
     def _note_use(self, root: int, name: FolderName, special_use: str | None) -> None:
         """A new folder has the given use; an old note about its name is void."""
@@ -246,7 +271,7 @@ class AccountStore:
             rest = {other: use for other, use in uses.items() if other != name}
             return rest if special_use is None else {**rest, name: special_use}
 
-        subscriptions.change_special_uses(root, change, self.owner)
+        subscriptions.change_special_uses(root, change)
 
     def delete(self, name: FolderName) -> None:
         """Remove a folder and its messages; its children stay. NO_SUCH_FOLDER, CANNOT (INBOX)."""
@@ -313,11 +338,10 @@ class AccountStore:
                 subscriptions.change_special_uses(
                     root,
                     lambda uses: {renamed.get(name, name): use for name, use in uses.items()},
-                    self.owner,
                 )
             crosses_trash = maildirsize.TRASH in renamed or maildirsize.TRASH in renamed.values()
             if self.account.quota and crosses_trash:
-                maildirsize.recalculate(root, self.account.quota, owner=self.owner)
+                maildirsize.recalculate(root, self.account.quota)
         for name, target in renamed.items():
             self.publish(name)
             self.publish(target)
@@ -357,12 +381,12 @@ class AccountStore:
     def subscribe(self, name: FolderName) -> None:
         """Subscribe to a folder, whether it exists or not."""
         with self._root() as root:
-            subscriptions.subscribe(root, [name], self.owner)
+            subscriptions.subscribe(root, [name])
 
     def unsubscribe(self, name: FolderName) -> None:
         """End a subscription; harmless where there is none."""
         with self._root() as root:
-            subscriptions.unsubscribe(root, name, self.owner)
+            subscriptions.unsubscribe(root, name)
 
     # -- quota -------------------------------------------------------------------------------
 
@@ -373,7 +397,7 @@ class AccountStore:
             if not limit:
                 maildirsize.remove(root)
                 return QuotaState(limit, 0, 0)
-            used = maildirsize.usage(root, limit, owner=self.owner)
+            used = maildirsize.usage(root, limit)
         return QuotaState(limit, used.bytes, used.messages)
 
     def check_quota(
@@ -393,7 +417,7 @@ class AccountStore:
         if not limit or not maildirsize.is_counted(folder, flags):
             return
         with self._quota_root(folder, handle) as root:
-            fits = maildirsize.check(root, limit, size, count, owner=self.owner)
+            fits = maildirsize.check(root, limit, size, count)
         if not fits:
             raise MailError(ErrorKind.OVER_QUOTA, "mailbox is full")
 
@@ -418,7 +442,8 @@ class AccountStore:
     @contextmanager
     def _quota_root(self, folder: FolderName, handle: FolderHandle | None) -> Iterator[int]:
         if handle is not None and folder == INBOX:
-            yield handle.folder
+            with self.acting():
+                yield handle.folder
         else:
             with self._root() as root:
                 yield root
@@ -430,24 +455,23 @@ class AccountStore:
 
         A Maildir that is missing is made (`ensure`); a folder that lacks tmp or new is completed.
         """
-        try:
-            return self.handles.acquire(self.maildir, folder)
-        except MailError as error:
-            if error.kind is not ErrorKind.NO_SUCH_FOLDER or folder != INBOX:
-                raise
-            self.ensure()
-        except FileNotFoundError:
-            self._complete(folder)
-        except OSError as error:
-            raise mail_error(error) from error
-        with _temporary():
-            return self.handles.acquire(self.maildir, folder)
+        with self.acting():
+            try:
+                return self.handles.acquire(self.maildir, folder, self.identity)
+            except MailError as error:
+                if error.kind is not ErrorKind.NO_SUCH_FOLDER or folder != INBOX:
+                    raise
+                self.ensure()
+            except FileNotFoundError:
+                self._complete(folder)
+            except OSError as error:
+                raise mail_error(error) from error
+            with _temporary():
+                return self.handles.acquire(self.maildir, folder, self.identity)
 
     def _complete(self, folder: FolderName) -> None:
-        uid, gid = self.owner or (None, None)
         with self._root() as root:
-            directory = layout.find_folder(root, folder)
-            layout.make_maildir(root, directory, uid=uid, gid=gid)
+            layout.make_maildir(root, layout.find_folder(root, folder))
 
     def publish(self, folder: FolderName) -> None:
         """Hint the other processes that a folder has changed. Never blocks, never raises."""
@@ -463,10 +487,9 @@ class AccountStore:
         with self._root():  # makes a Maildir that is missing
             fd = layout.open_folder(self.maildir, name)
         try:
-            status = os.fstat(fd)
+            key = self._key(name, fd)
         finally:
             os.close(fd)
-        key = (self.maildir, name, status.st_dev, status.st_ino)
         return self.store.mailboxes.acquire(key, lambda: Mailbox.open(self, name))
 
     def open_unmoved(self, name: FolderName) -> Mailbox | None:
@@ -478,15 +501,27 @@ class AccountStore:
         if self._below_root is None:
             return None
         place = self._below_root if name == INBOX else self._below_root + _directory(name)
-        folder = self.store.cached_files.open_directory(place)
-        if folder < 0:
+        files = self.store.cached_files
+        if not self._owner.served or not files.is_open():
             return None
-        try:
-            status = os.fstat(folder)
-            key = (self.maildir, name, status.st_dev, status.st_ino)
-            return self.store.mailboxes.acquire_if(key, lambda found: found.is_unmoved(folder))
-        finally:
-            os.close(folder)
+        with acting(self.identity):
+            folder = files.open_directory(place)
+            if folder < 0:
+                return None
+            try:
+                return self.store.mailboxes.acquire_if(
+                    self._key(name, folder), lambda found: found.is_unmoved(folder)
+                )
+            finally:
+                os.close(folder)
+
+    def _key(self, name: FolderName, folder: int) -> tuple[object, ...]:
+        """What sessions must agree in to share a folder that is open: its owner, too.
+
+        Else an account whose Maildir is another's would be shown what that one's sessions read.
+        """
+        status = os.fstat(folder)
+        return self.maildir, name, status.st_dev, status.st_ino, self.identity
 
     def _forget(self) -> None:
         """Folders were renamed or deleted: what is open of this account leads elsewhere now."""

@@ -27,7 +27,7 @@ from typing import Final
 
 from restante.model import ErrorKind, MailError
 from restante.store import durable
-from restante.store.durable import Owner, mail_error
+from restante.store.durable import mail_error
 from restante.store.layout import open_directory
 from restante.store.lock import locked
 
@@ -81,12 +81,12 @@ class AccountFile:
 
 
 @contextmanager
-def account_file(maildir: int, owner: Owner = None) -> Iterator[AccountFile]:
+def account_file(maildir: int) -> Iterator[AccountFile]:
     """Lock the account whose Maildir is open as `maildir`. BLOCKING.
 
     Not reentrant. OSError, MailError(TEMPORARY) where the lock cannot be had.
     """
-    fd = durable.open_or_create(maildir, NAME, owner)
+    fd = durable.open_or_create(maildir, NAME)
     try:
         with locked(fd):
             os.close(open_directory(".", maildir))
@@ -95,12 +95,12 @@ def account_file(maildir: int, owner: Owner = None) -> Iterator[AccountFile]:
         os.close(fd)
 
 
-def next_uidvalidity(maildir: Path, at_least: int = 0, *, owner: Owner = None) -> int:
+def next_uidvalidity(maildir: Path, at_least: int = 0) -> int:
     """Return a new UIDVALIDITY of an account's folder, durable. BLOCKING; MailError(TEMPORARY)."""
     try:
         root = open_directory(maildir)
         try:
-            with account_file(root, owner) as account:
+            with account_file(root) as account:
                 return account.next_uidvalidity(at_least)
         finally:
             os.close(root)
@@ -108,12 +108,12 @@ def next_uidvalidity(maildir: Path, at_least: int = 0, *, owner: Owner = None) -
         raise mail_error(error) from error
 
 
-def note_uidvalidity(maildir: Path, value: int, *, owner: Owner = None) -> None:
+def note_uidvalidity(maildir: Path, value: int) -> None:
     """Keep new values above one taken over from another server. BLOCKING; MailError(TEMPORARY)."""
     try:
         root = open_directory(maildir)
         try:
-            with account_file(root, owner) as account:
+            with account_file(root) as account:
                 account.note_uidvalidity(value)
         finally:
             os.close(root)

@@ -221,9 +221,6 @@ class Cache:
                 status = os.fstat(fd)
                 if not stat.S_ISREG(status.st_mode):
                     raise OSError("not a regular file")
-                if not status.st_size and os.geteuid() == 0:
-                    owner = os.fstat(folder)
-                    os.fchown(fd, owner.st_uid, owner.st_gid)
                 return act(fd)
             finally:
                 os.close(fd)
@@ -332,6 +329,8 @@ class Cache:
             if zlib.crc32(memoryview(data)[start:end]) != crc:
                 break
             names = os.fsdecode(data[table:records]).split("\0")
+            if len(names) != count:  # the checksum does not cover the head of the block
+                break
             offsets = array.array("I", data[start:table])
             self._index.update(
                 zip(names, map(Facts, repeat(data), map(records.__add__, offsets)), strict=True)

@@ -31,13 +31,13 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from restante.model import INBOX, NO_FLAGS, ErrorKind, Flag, FolderName, MailError, MessageName
 from restante.store import durable
-from restante.store.durable import Owner, mail_error
+from restante.store.durable import mail_error
 from restante.store.handles import FolderHandle
+from restante.store.identity import Identity, acting
 from restante.store.keyed import keyed_deliveries
 from restante.store.layout import open_directory, open_folder
 from restante.store.lines import LineStorer, to_stored, wire_size_of
@@ -94,11 +94,12 @@ class _Kept:
 
     tmp: int  # descriptor of the directory; closed with the Incoming
     name: str
-    owner: Owner
+    owner: Identity | None
     inode: int = 0
     mtime: int = 0
     prefix: bytes = b""
     date: int | None = None
+    readable: int = -1  # a descriptor to copy from, also for who may not open it; closed likewise
 
 
 class Incoming:
@@ -109,12 +110,9 @@ class Incoming:
     MailError only; all are BLOCKING, but for `write` while `fits_in_memory` says so.
     """
 
-    def __init__(
-        self, first_maildir: Path, *, uid: int | None = None, gid: int | None = None
-    ) -> None:
-        """`first_maildir`: in whose tmp/ a large message is streamed; uid, gid: its owner."""
-        self._first_maildir = first_maildir
-        self._first_owner = durable.effective_owner(uid, gid)
+    def __init__(self, first: "AccountStore") -> None:
+        """`first`: in whose tmp/ a large message is streamed."""
+        self._first = first
         self._lines = LineStorer()
         self._chunks: list[bytes] = []  # the whole message while there is no spool
         self._held = 0
@@ -216,21 +214,27 @@ class Incoming:
         if self._kept is not None:
             kept, self._kept = self._kept, None
             if kept.name:
-                durable.discard(kept.tmp, kept.name)
+                with suppress(MailError), acting(kept.owner):
+                    durable.discard(kept.tmp, kept.name)
             os.close(kept.tmp)
+            if kept.readable >= 0:
+                with suppress(OSError):
+                    os.close(kept.readable)
 
     # -- streaming to tmp/ -------------------------------------------------------------------
 
     def _start_spool(self) -> None:
         try:
-            folder = open_folder(self._first_maildir, INBOX)
-            try:
-                tmp = open_directory("tmp", folder)
-            finally:
-                os.close(folder)
-            self._spooled = True
-            self._kept = _Kept(tmp, "", self._first_owner)
-            self._spool, self._kept.name = durable.create(tmp, unique_name(), self._first_owner)
+            with self._first.acting():
+                folder = open_folder(self._first.maildir, INBOX)
+                try:
+                    tmp = open_directory("tmp", folder)
+                finally:
+                    os.close(folder)
+                self._spooled = True
+                kept = self._kept = _Kept(tmp, "", self._first.identity)
+                self._spool, kept.name = durable.create(tmp, unique_name())
+                kept.readable = os.open(kept.name, _READ, dir_fd=tmp)
         except OSError as error:
             self.abort()
             raise mail_error(error) from error
@@ -263,7 +267,8 @@ class Incoming:
         assert kept is not None  # noqa: S101 - made together with the spool
         fd, self._spool = self._spool, -1
         try:
-            status = durable.seal(fd, date)
+            with acting(kept.owner):
+                status = durable.seal(fd, date)
         except OSError as error:
             self.abort()
             raise mail_error(error) from error
@@ -274,6 +279,10 @@ class Incoming:
     def _place(self, target: "AccountStore", folder: FolderName, how: _How) -> "_Placed":
         """Make the message visible; `finish` of the result makes that durable. MailError."""
         self._complete(how.date)
+        with target.acting():
+            return self._place_as_owner(target, folder, how)
+
+    def _place_as_owner(self, target: "AccountStore", folder: FolderName, how: _How) -> "_Placed":
         size, wire_size = self._lines.size, self._lines.wire_size
         if how.prefix:
             size += len(how.prefix)
@@ -284,7 +293,7 @@ class Incoming:
             try:
                 if how.check_quota:
                     target.check_quota(size, 1, folder=folder, flags=how.flags, handle=handle)
-                delivered = self._put(target.owner, handle, how, size, wire_size)
+                delivered = self._put(target.identity, handle, how, size, wire_size)
             except OSError as error:
                 target.handles.drop(handle)
                 target.handles.release(handle)
@@ -305,7 +314,7 @@ class Incoming:
         return _Placed(target, folder, handle, delivered)
 
     def _put(
-        self, owner: Owner, handle: FolderHandle, how: _How, size: int, wire_size: int
+        self, owner: Identity | None, handle: FolderHandle, how: _How, size: int, wire_size: int
     ) -> Delivered:
         """Bring a file with this content into new/ or cur/. OSError, MailError."""
         kept = self._kept
@@ -339,9 +348,9 @@ class Incoming:
         self._remove_kept()
         return delivered
 
-    def _write_file(self, owner: Owner, handle: FolderHandle, how: _How) -> _Kept:
+    def _write_file(self, owner: Identity | None, handle: FolderHandle, how: _How) -> _Kept:
         """Make a complete, synced file in the folder's tmp/. OSError."""
-        fd, name = durable.create(handle.tmp, how.unique or unique_name(), owner)
+        fd, name = durable.create(handle.tmp, how.unique or unique_name())
         try:
             try:
                 if self._spooled:
@@ -366,12 +375,10 @@ class Incoming:
         assert kept is not None  # noqa: S101 - a spooled message has its file until it is over
         if prefix:
             durable.write_all(fd, prefix)
-        source = os.open(kept.name, _READ, dir_fd=kept.tmp)
-        try:
-            while data := os.read(source, _COPY_CHUNK):
-                durable.write_all(fd, data)
-        finally:
-            os.close(source)
+        at = 0
+        while data := os.pread(kept.readable, _COPY_CHUNK, at):
+            durable.write_all(fd, data)
+            at += len(data)
 
     @staticmethod
     def _serve(
@@ -406,7 +413,7 @@ class Incoming:
         try:
             root = target.acquire(INBOX)
             try:
-                with keyed_deliveries(root.folder, target.owner) as known:
+                with target.acting(), keyed_deliveries(root.folder) as known:
                     found = self._find_keyed(target, folder, unique)
                     record = known.find(unique)
                     if found is None and record is not None:

@@ -9,48 +9,25 @@ from typing import Final
 from restante.model import ErrorKind, MailError
 from restante.store.names import unique_name
 
-Owner = tuple[int, int] | None  # (uid, gid) to give a file to; None: it stays ours
-
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _ATTEMPTS: Final = 10
 
 
-def effective_owner(uid: int | None, gid: int | None) -> Owner:
-    """Return whom files of an account must be given to: nobody unless we are root."""
-    if os.geteuid() != 0 or (uid is None and gid is None):
-        return None
-    owner = (os.geteuid() if uid is None else uid, os.getegid() if gid is None else gid)
-    return None if owner == (os.geteuid(), os.getegid()) else owner
-
-
-def create(directory: int, name: str, owner: Owner) -> tuple[int, str]:
+def create(directory: int, name: str) -> tuple[int, str]:
     """Make a new file of mode 0600; returns its descriptor and the name it got. OSError.
 
     A name that exists is somebody else's, however unlikely: another one is taken.
     """
     for _ in range(_ATTEMPTS):
         try:
-            fd = os.open(name, _CREATE, 0o600, dir_fd=directory)
+            return os.open(name, _CREATE, 0o600, dir_fd=directory), name
         except FileExistsError:
             name = unique_name()
-            continue
-        if owner is not None:
-            try:
-                os.fchown(fd, *owner)
-            except BaseException:
-                os.close(fd)
-                discard(directory, name)
-                raise
-        return fd, name
     raise OSError(errno.EEXIST, "no free name")
 
 
-def open_or_create(directory: int, name: str, owner: Owner) -> int:
-    """Open a file for reading and writing, made durably with mode 0600 where it is not. OSError.
-
-    Only a file that is made here is given to the owner: one that exists might be a link to
-    something that is not the owner's to have.
-    """
+def open_or_create(directory: int, name: str) -> int:
+    """Open a file for reading and writing, made durably with mode 0600 where it is not. OSError."""
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
     while True:
         with suppress(FileNotFoundError):
@@ -60,8 +37,6 @@ def open_or_create(directory: int, name: str, owner: Owner) -> int:
         except FileExistsError:  # another process was faster
             continue
         try:
-            if owner is not None:
-                os.fchown(fd, *owner)
             os.fsync(directory)
         except BaseException:
             os.close(fd)

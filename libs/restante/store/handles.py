@@ -22,11 +22,15 @@ from pathlib import Path
 from typing import Final
 
 from restante.model import FolderName
+from restante.store.identity import Identity
 from restante.store.layout import open_directory, open_folder
 from restante.store.tmpfiles import clean_tmp
 
 MAX_AGE: Final = 2.0  # seconds
 MAX_OPEN: Final = 64
+
+
+_Key = tuple[str, FolderName, Identity | None]
 
 
 class SharedSync:
@@ -73,7 +77,7 @@ class FolderHandle:
         "users",
     )
 
-    def __init__(self, key: tuple[str, FolderName], maildir: Path, name: FolderName) -> None:
+    def __init__(self, key: _Key, maildir: Path, name: FolderName) -> None:
         opened = [open_folder(maildir, name)]
         try:
             opened.extend(open_directory(part, opened[0]) for part in ("tmp", "new", "cur"))
@@ -103,20 +107,23 @@ class FolderHandle:
 
 
 class HandleCache:
-    """Handles by (Maildir, folder). Thread-safe."""
+    """Handles by (Maildir, folder, who opened it). Thread-safe."""
 
     def __init__(self, max_open: int = MAX_OPEN, max_age: float = MAX_AGE) -> None:
         self._max_open = max_open
         self._max_age = max_age
         self._guard = threading.Lock()
-        self._handles: OrderedDict[tuple[str, FolderName], FolderHandle] = OrderedDict()
+        self._handles: OrderedDict[_Key, FolderHandle] = OrderedDict()
 
-    def acquire(self, maildir: Path, name: FolderName) -> FolderHandle:
+    def acquire(
+        self, maildir: Path, name: FolderName, identity: Identity | None = None
+    ) -> FolderHandle:
         """Return a handle to be given back by `release`. BLOCKING where it must be opened.
 
+        `identity` is whom the caller acts for: a handle is for whoever could open it himself.
         MailError(NO_SUCH_FOLDER | TEMPORARY), OSError.
         """
-        key = (str(maildir), name)
+        key = (str(maildir), name, identity)
         now = time.monotonic()
         with self._guard:
             old = self._handles.get(key)

@@ -49,13 +49,10 @@ _ATTEMPTS: Final = 20
 class Journal:
     """The open and locked file. Made by `open_journal`, dead after its with statement."""
 
-    __slots__ = ("_folder", "_owner", "_stack", "end", "fd", "header", "size")
+    __slots__ = ("_folder", "_stack", "end", "fd", "header", "size")
 
-    def __init__(
-        self, folder: int, fd: int, head: bytes, owner: tuple[int, int] | None, stack: ExitStack
-    ) -> None:
+    def __init__(self, folder: int, fd: int, head: bytes, stack: ExitStack) -> None:
         self._folder = folder
-        self._owner = owner
         self._stack = stack
         self.fd = fd
         self.header = Header.decode(head)
@@ -123,7 +120,6 @@ class Journal:
         generation = self.header.generation + 1 if self.header else 1
         header = Header(uidvalidity, generation, secrets.randbits(63))
         try:
-            give(fd, self._owner)
             end = self._write_all(fd, pieces)
             _write(fd, header.encode(), 0)
             os.fsync(fd)
@@ -151,15 +147,15 @@ class Journal:
 
 
 @contextmanager
-def open_journal(folder: int, owner: tuple[int, int] | None = None) -> Iterator[Journal]:
+def open_journal(folder: int) -> Iterator[Journal]:
     """Open and lock the journal of the folder directory open as `folder`. BLOCKING.
 
-    A missing file is made, empty. `owner` is (uid, gid) of new files. Raises OSError, and
-    MailError(TEMPORARY) where the lock is not to be had.
+    A missing file is made, empty. Raises OSError, and MailError(TEMPORARY) where the lock is not
+    to be had.
     """
     for _ in range(_ATTEMPTS):
         with ExitStack() as stack:
-            journal = _open(folder, owner, stack)
+            journal = _open(folder, stack)
             if journal is None:
                 continue
             yield journal
@@ -167,7 +163,7 @@ def open_journal(folder: int, owner: tuple[int, int] | None = None) -> Iterator[
     raise MailError(ErrorKind.TEMPORARY, "the index is being replaced, try again")
 
 
-def _open(folder: int, owner: tuple[int, int] | None, stack: ExitStack) -> Journal | None:
+def _open(folder: int, stack: ExitStack) -> Journal | None:
     """Open and lock what has the name; None where that was replaced meanwhile."""
     try:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -181,9 +177,7 @@ def _open(folder: int, owner: tuple[int, int] | None, stack: ExitStack) -> Journ
             _write(fd, bytes(MARK_BYTES), MARK_AT)
             os.fdatasync(fd)
             head = os.pread(fd, HEADER_BYTES, 0)
-        if not head:
-            give(fd, owner)
-        return Journal(folder, fd, head, owner, stack)
+        return Journal(folder, fd, head, stack)
     except (OSError, MailError) as error:
         cause = error if isinstance(error, OSError) else error.__cause__
         if not isinstance(cause, OSError) or cause.errno != errno.ESTALE:
@@ -191,12 +185,6 @@ def _open(folder: int, owner: tuple[int, int] | None, stack: ExitStack) -> Journ
         # Replaced by another host, and no name is left to our file: the listing renews the names.
         os.listdir(folder)
         return None
-
-
-def give(fd: int, owner: tuple[int, int] | None) -> None:
-    """Give a new file to the account where we are root."""
-    if owner is not None and os.geteuid() == 0:
-        os.fchown(fd, *owner)
 
 
 def unlinked(fd: int) -> bool:

@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from typing import Final
 
 from restante.store import durable
-from restante.store.durable import Owner
 from restante.store.lock import locked
 
 NAME: Final = "restante.keys"
@@ -66,12 +65,12 @@ class KeyedDeliveries:
 
 
 @contextmanager
-def keyed_deliveries(maildir: int, owner: Owner) -> Iterator[KeyedDeliveries]:
+def keyed_deliveries(maildir: int) -> Iterator[KeyedDeliveries]:
     """Lock and read the records of the Maildir open as `maildir`. BLOCKING.
 
     OSError, MailError(TEMPORARY) where the lock cannot be had.
     """
-    fd = durable.open_or_create(maildir, NAME, owner)
+    fd = durable.open_or_create(maildir, NAME)
     try:
         with locked(fd):
             yield KeyedDeliveries(fd)

@@ -20,12 +20,13 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from restante.model import INBOX, ErrorKind, FolderName, MailError, mutf7
 from restante.model.folder_name import folder_name
+from restante.store.identity import Identity, acting
 
 DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 SUBDIRECTORIES: Final = ("tmp", "new", "cur")
@@ -203,23 +204,19 @@ def read_plain(directory: int, name: str, limit: int) -> bytes | None:
         os.close(fd)
 
 
-def make_maildir(parent: int, directory: str, *, uid: int | None, gid: int | None) -> bool:
+def make_maildir(parent: int, directory: str) -> bool:
     """Make a Maildir (tmp, new, cur; mode 0700; durable) or complete a half-made one.
 
     Returns False where all of it was there. `cur` comes last: without it nothing counts as a
     folder, so no reader meets a half-made one. Raises OSError.
     """
-    made = make_directory(parent, directory, uid=uid, gid=gid)
+    made = make_directory(parent, directory)
     with opened(directory, parent) as folder:
         for name in SUBDIRECTORIES:
-            made = make_directory(folder, name, uid=uid, gid=gid) or made
+            made = make_directory(folder, name) or made
         if directory.startswith(".") and directory != ".":
             flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            fd = os.open(MARK, flags, 0o600, dir_fd=folder)
-            try:
-                _own(fd, uid, gid)
-            finally:
-                os.close(fd)
+            os.close(os.open(MARK, flags, 0o600, dir_fd=folder))
         if made:
             os.fsync(folder)
     if made:
@@ -227,7 +224,7 @@ def make_maildir(parent: int, directory: str, *, uid: int | None, gid: int | Non
     return made
 
 
-def make_directory(parent: int, name: str, *, uid: int | None, gid: int | None) -> bool:
+def make_directory(parent: int, name: str) -> bool:
     """Make one directory of mode 0700; False where it exists. Not yet durable. OSError."""
     if name == ".":
         return False
@@ -235,50 +232,54 @@ def make_directory(parent: int, name: str, *, uid: int | None, gid: int | None) 
         os.mkdir(name, 0o700, dir_fd=parent)
     except FileExistsError:
         return False
-    with opened(name, parent) as fd:
-        _own(fd, uid, gid)
     return True
 
 
-def _own(fd: int, uid: int | None, gid: int | None) -> None:
-    """Give a file to the account when we are root; otherwise it is ours and stays so."""
-    if os.geteuid() == 0 and (uid is not None or gid is not None):
-        os.fchown(fd, -1 if uid is None else uid, -1 if gid is None else gid)
+def make_parents(path: Path, below: Path, identity: Identity | None) -> None:
+    """Make the directories between `below` (which exists) and `path`, durable.
 
-
-def make_parents(path: Path, below: Path, *, uid: int | None, gid: int | None) -> None:
-    """Make the directories between `below` (which exists) and `path`, durable, mode 0700.
-
-    `path` outside `below` must exist already. The last one goes to the account, the ones between
-    (hashed homes) belong to the server. Raises OSError.
+    `path` outside `below` must exist already. The last one (0700) is the account's, the ones
+    between (0711: hashed homes) are the server's. What lies in somebody's own directory is made as
+    he, and nothing is made in the directory of a third: its owner could have put a link there.
+    Raises OSError.
     """
     try:
         parts = path.relative_to(below).parts
     except ValueError:
-        os.stat(path)
+        with acting(identity):
+            os.stat(path)
         return
-    parent = open_directory(below)
-    try:
+    with acting(None), ExitStack() as stack:
+        parent = open_directory(below)
+        stack.callback(os.close, parent)
         for number, part in enumerate(parts):
             last = number == len(parts) - 1
-            try:
-                os.mkdir(part, 0o700 if last else 0o711, dir_fd=parent)
-                made = True
-            except FileExistsError:
-                made = False
-            child = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
-            try:
-                if made:
-                    if last:
-                        _own(child, uid, gid)
-                    os.fsync(parent)
-            except BaseException:
-                os.close(child)
-                raise
-            os.close(parent)
+            who = _maker(parent, identity)
+            with acting(who):
+                try:
+                    os.mkdir(part, 0o700 if last else 0o711, dir_fd=parent)
+                    made = True
+                except FileExistsError:
+                    made = False
+                child = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
+            stack.callback(os.close, child)
+            if made:
+                if last and identity is not None and who is None:
+                    os.fchown(child, identity.uid, identity.gid)
+                os.fsync(parent)
             parent = child
-    finally:
-        os.close(parent)
+
+
+def _maker(directory: int, identity: Identity | None) -> Identity | None:
+    """Return who may go on from a directory on the way to an account's home. PermissionError."""
+    if identity is None:
+        return None
+    owner = os.fstat(directory).st_uid
+    if owner in (0, os.geteuid()):
+        return None
+    if owner == identity.uid:
+        return identity
+    raise PermissionError(errno.EACCES, "the way to the home belongs to another user")
 
 
 def _reason(error: OSError) -> str:

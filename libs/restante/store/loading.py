@@ -155,7 +155,7 @@ def _salvage(
 
 def _new_uidvalidity(mailbox: "Mailbox") -> int:
     try:
-        return next_uidvalidity(mailbox.owner.maildir, owner=mailbox.owner.owner)
+        return next_uidvalidity(mailbox.owner.maildir)
     except MailError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in FULL:
             # The index will not be written either. The clock exceeds what it gave before.

@@ -38,6 +38,7 @@ from restante.store.changes import StoreMode, StoreResult
 from restante.store.columns import Columns
 from restante.store.facts import Facts, compute_facts
 from restante.store.faults import GONE, as_mail_error
+from restante.store.identity import acting
 from restante.store.index import Index
 from restante.store.journal import NAME
 from restante.store.layout import open_folder
@@ -259,14 +260,19 @@ class Mailbox:
 
     # --- BLOCKING -------------------------------------------------------------------------------
 
+    def acting(self) -> acting:
+        """Act as the mail's owner inside: one change of identity for many calls (identity.py)."""
+        return self.owner.acting()
+
     def open_folder(self) -> int:
         """Open the folder's directory; the caller closes it. BLOCKING."""
-        return open_folder(self.owner.maildir, self.name)
+        with self.acting():
+            return open_folder(self.owner.maildir, self.name)
 
     @contextmanager
     def turn(self) -> Iterator[Transaction]:
         """Take a turn (transaction.py), then tell the watchers if it changed anything. BLOCKING."""
-        with self._mutex:
+        with self.acting(), self._mutex:
             before = self._state()
             try:
                 with transaction(self) as turn:
@@ -293,7 +299,7 @@ class Mailbox:
         if not scan:
             # Under the mutex, since closing the file could drop the lock of another thread's turn
             # where the file system knows no open-file-description locks.
-            with self._mutex:
+            with self.acting(), self._mutex:
                 if self._unmoved():
                     return False
         before = self._state()
@@ -404,6 +410,10 @@ class Mailbox:
 
     def open_message(self, uid: int) -> int:
         """Open a message's file for reading; the caller closes it. BLOCKING. MailError(GONE)."""
+        with self.acting():
+            return self._open_message(uid)
+
+    def _open_message(self, uid: int) -> int:
         folder = self.open_folder()
         try:
             path = self.path_of(uid)
@@ -442,6 +452,10 @@ class Mailbox:
 
     def facts(self, uids: Sequence[int]) -> list[Facts | None]:
         """Return facts, parsed where they are not cached; None for messages gone. BLOCKING."""
+        with self.acting():
+            return self._facts(uids)
+
+    def _facts(self, uids: Sequence[int]) -> list[Facts | None]:
         columns = self.columns
         rows = [columns.find(uid) for uid in uids]
         bases = [os.fsdecode(columns.base(row)) if row >= 0 else "" for row in rows]

@@ -29,7 +29,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from restante.model import Flag, FolderName, MailError, Quota
-from restante.store.durable import Owner
 from restante.store.layout import list_folders, open_directory, opened
 from restante.store.names import unique_name
 
@@ -72,26 +71,26 @@ def is_counted(name: FolderName, flags: Flag) -> bool:
     return name != TRASH and not flags & Flag.DELETED
 
 
-def usage(maildir: int, limit: Quota, *, owner: Owner = None) -> Usage:
+def usage(maildir: int, limit: Quota) -> Usage:
     """Return what is used, from the file or, where that cannot be trusted, by counting.
 
-    `owner`: whose file it is when it has to be made. BLOCKING; OSError.
+    BLOCKING; OSError.
     """
     known = _load(maildir, limit)
     if known is None or known.size >= _MAX_FILE:
-        return _recount(maildir, limit, owner, known)
+        return _recount(maildir, limit, known)
     return known.usage
 
 
-def check(maildir: int, limit: Quota, size: int, count: int, *, owner: Owner = None) -> bool:
+def check(maildir: int, limit: Quota, size: int, count: int) -> bool:
     """Tell whether `size` bytes in `count` messages still fit. BLOCKING; OSError."""
     known = _load(maildir, limit)
     if known is None or known.size >= _MAX_FILE:
-        return _recount(maildir, limit, owner, known).fits(limit, size, count)
+        return _recount(maildir, limit, known).fits(limit, size, count)
     if known.usage.fits(limit, size, count):
         return True
     if known.lines > 1 or time.time() - known.mtime > _STALE:
-        return _recount(maildir, limit, owner, None).fits(limit, size, count)
+        return _recount(maildir, limit, None).fits(limit, size, count)
     return False
 
 
@@ -187,7 +186,7 @@ _counting: set[tuple[int, int]] = set()
 _counting_changed = threading.Condition()
 
 
-def _recount(maildir: int, limit: Quota, owner: Owner, known: _File | None) -> Usage:
+def _recount(maildir: int, limit: Quota, known: _File | None) -> Usage:
     """Recalculate, one thread a Maildir: the others go on with `known`, or wait where it is None.
 
     A busy mailbox would otherwise be counted by all deliveries at once.
@@ -204,23 +203,23 @@ def _recount(maildir: int, limit: Quota, owner: Owner, known: _File | None) -> U
             _counting.add(key)
     if busy:  # somebody has just finished; if that failed, we count after all
         fresh = _load(maildir, limit)
-        return fresh.usage if fresh else recalculate(maildir, limit, owner=owner)
+        return fresh.usage if fresh else recalculate(maildir, limit)
     try:
-        return recalculate(maildir, limit, owner=owner)
+        return recalculate(maildir, limit)
     finally:
         with _counting_changed:
             _counting.discard(key)
             _counting_changed.notify_all()
 
 
-def recalculate(maildir: int, limit: Quota, *, owner: Owner = None) -> Usage:
+def recalculate(maildir: int, limit: Quota) -> Usage:
     """Count all messages and replace the file. BLOCKING, slow; OSError.
 
     Where the file cannot be written (full disk, read-only) the count is still returned.
     """
     before = _times(maildir)
     counted = count(maildir)
-    written = _replace(maildir, limit, counted, owner)
+    written = _replace(maildir, limit, counted)
     if written and _times(maildir) != before:
         add(maildir, 0, 0)
     return counted
@@ -287,7 +286,7 @@ def _times(maildir: int) -> list[tuple[int, int]]:
     return times
 
 
-def _replace(maildir: int, limit: Quota, counted: Usage, owner: Owner) -> bool:
+def _replace(maildir: int, limit: Quota, counted: Usage) -> bool:
     text = f"{limit}\n{counted.bytes:12} {counted.messages:12}\n".encode()
     temporary = unique_name()
     try:
@@ -296,8 +295,6 @@ def _replace(maildir: int, limit: Quota, counted: Usage, owner: Owner) -> bool:
             fd = os.open(temporary, flags, 0o600, dir_fd=tmp)
             try:
                 try:
-                    if owner is not None:
-                        os.fchown(fd, *owner)
                     if os.write(fd, text) != len(text):
                         raise OSError("short write")
                 finally:

@@ -97,7 +97,7 @@ class CachedReader:
 
     def read(self, path: bytes) -> bytes | None:
         """Return the content of a file, by its path below the root; None: ask the disk."""
-        if self._root < 0 and not self._open_root():
+        if not self.is_open():
             return None
         fd = open_file(self._root, path)
         if fd < 0:
@@ -115,12 +115,17 @@ class CachedReader:
 
     def open_directory(self, path: bytes) -> int:
         """Open a directory (O_PATH) by its path below the root; -1: ask the disk."""
-        if self._root < 0 and not self._open_root():
+        if not self.is_open():
             return -1
         return open_directory(self._root, path)
 
-    def _open_root(self) -> bool:
-        """Once: a volume elsewhere, or one that is not there yet, is left to the pool for good."""
+    def is_open(self) -> bool:
+        """Tell whether the volume may be read. As the process itself, whoever is acted for later.
+
+        Decided once: a volume elsewhere, or one that is not there yet, is left to the pool.
+        """
+        if self._root >= 0 or self._path is None:
+            return self._root >= 0
         path, self._path = self._path, None
         if path is not None and is_local(path):
             self._root = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

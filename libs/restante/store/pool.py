@@ -12,6 +12,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Final, ParamSpec, TypeVar
 
+from restante.store.identity import Identity, acting
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -31,6 +33,14 @@ class StorePool:
         self._threads: list[threading.Thread] = []
         self._pending = 0  # jobs queued or running; touched on the loop's thread only
         self._closed = False
+
+    async def run_as(
+        self, identity: Identity | None, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `run`, acting for an owner: one change of identity for all that fn does."""
+        if identity is None:
+            return await self.run(fn, *args, **kwargs)
+        return await self.run(_act, identity, fn, args, kwargs)
 
     async def run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call fn in a thread and return what it returns, or raise what it raises.
@@ -92,3 +102,10 @@ class StorePool:
                 future.set_result(result)
             else:
                 future.set_exception(failure)
+
+
+def _act(
+    identity: Identity, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> T:
+    with acting(identity):
+        return fn(*args, **kwargs)

@@ -297,8 +297,7 @@ class _Scan:
         turn = self.turn
         if imported.uidvalidity:
             turn.index.uidvalidity = imported.uidvalidity
-            owner = turn.mailbox.owner
-            note_uidvalidity(owner.maildir, imported.uidvalidity, owner=owner.owner)
+            note_uidvalidity(turn.mailbox.owner.maildir, imported.uidvalidity)
             # What other servers knew, no session of ours sees for the first time.
             turn.emit(Kind.RECENT, records.pack_number(max(imported.uidnext, 1)))
 

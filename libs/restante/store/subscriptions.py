@@ -20,7 +20,6 @@ from typing import Final
 from restante.model import INBOX, FolderName
 from restante.store import durable
 from restante.store.accountfile import account_file
-from restante.store.durable import Owner
 from restante.store.layout import disk_name, folder_of, open_directory, read_plain
 from restante.store.names import unique_name
 
@@ -52,7 +51,7 @@ def subscriptions(maildir: int) -> list[FolderName]:
     return list(dict.fromkeys(name for name in names if name is not None))
 
 
-def subscribe(maildir: int, names: Iterable[FolderName], owner: Owner) -> None:
+def subscribe(maildir: int, names: Iterable[FolderName]) -> None:
     """Add folders, whether they exist or not. BLOCKING; OSError, MailError(TEMPORARY)."""
     wanted = list(names)
 
@@ -60,17 +59,16 @@ def subscribe(maildir: int, names: Iterable[FolderName], owner: Owner) -> None:
         have = {name_of(line) for line in lines}
         return lines + [line_of(name) for name in wanted if name not in have]
 
-    _change(maildir, COURIER, _lines, change, owner)
+    _change(maildir, COURIER, _lines, change)
 
 
-def unsubscribe(maildir: int, name: FolderName, owner: Owner) -> None:
+def unsubscribe(maildir: int, name: FolderName) -> None:
     """Remove a folder in every spelling. BLOCKING; OSError, MailError(TEMPORARY)."""
     _change(
         maildir,
         COURIER,
         _lines,
         lambda lines: [line for line in lines if name_of(line) != name],
-        owner,
     )
 
 
@@ -86,7 +84,7 @@ def special_uses(maildir: int) -> dict[FolderName, str]:
 
 
 def change_special_uses(
-    maildir: int, change: Callable[[dict[FolderName, str]], dict[FolderName, str]], owner: Owner
+    maildir: int, change: Callable[[dict[FolderName, str]], dict[FolderName, str]]
 ) -> None:
     """Replace the special uses by `change(current)`. BLOCKING; OSError, MailError(TEMPORARY)."""
 
@@ -94,7 +92,7 @@ def change_special_uses(
         uses = change(special_uses(maildir))
         return [f"{attribute or '-'} {line_of(name)}" for name, attribute in uses.items()]
 
-    _change(maildir, SPECIAL_USE, _special_lines, rewrite, owner)
+    _change(maildir, SPECIAL_USE, _special_lines, rewrite)
 
 
 def _lines(maildir: int) -> list[str]:
@@ -129,9 +127,8 @@ def _change(
     name: str,
     read: Callable[[int], list[str]],
     change: Callable[[list[str]], list[str]],
-    owner: Owner,
 ) -> None:
-    with account_file(maildir, owner):
+    with account_file(maildir):
         before = read(maildir)
         after = change(before)
         if after == before:
@@ -139,7 +136,7 @@ def _change(
         text = "".join(line + "\n" for line in after)
         tmp = open_directory("tmp", maildir)
         try:
-            fd, temporary = durable.create(tmp, unique_name(), owner)
+            fd, temporary = durable.create(tmp, unique_name())
             try:
                 try:
                     durable.write_all(fd, text.encode("utf-8", "surrogateescape"))

@@ -314,7 +314,7 @@ def transaction(mailbox: "Mailbox") -> Iterator[Transaction]:
     """
     folder = mailbox.open_folder()
     try:
-        with open_journal(folder, mailbox.owner.owner) as journal:
+        with open_journal(folder) as journal:
             turn = Transaction(mailbox, folder, journal)
             try:
                 yield turn

@@ -357,7 +357,7 @@ def _copy_file(folder: int, path: bytes, turn: Transaction, message: _Message, c
     with ExitStack() as stack:
         stack.callback(os.close, fd)
         tmp = stack.enter_context(opened("tmp", turn.folder))
-        out, name = create(tmp, os.fsdecode(message.base), turn.mailbox.owner.owner)
+        out, name = create(tmp, os.fsdecode(message.base))
         try:
             try:
                 while piece := os.read(fd, _CHUNK):

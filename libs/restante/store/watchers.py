@@ -58,12 +58,15 @@ class Watchers:
 
     def _begin(self) -> None:
         mailbox = self._mailbox
-        folder = mailbox.open_folder()
-        try:
-            owner = mailbox.owner
-            self._watch = owner.store.hints.watch(owner.maildir, mailbox.name, folder, self._hinted)
-        finally:
-            os.close(folder)
+        owner = mailbox.owner
+        with owner.acting():
+            folder = mailbox.open_folder()
+            try:
+                self._watch = owner.store.hints.watch(
+                    owner.maildir, mailbox.name, folder, self._hinted
+                )
+            finally:
+                os.close(folder)
 
     def _end(self) -> None:
         if self._watch is not None:
@@ -82,7 +85,7 @@ class Watchers:
         try:
             while True:
                 self._again = False
-                await pool.run(self._mailbox.refresh)
+                await pool.run_as(self._mailbox.owner.identity, self._mailbox.refresh)
                 if not self._again:
                     return
         except MailError as error:

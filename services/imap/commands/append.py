@@ -24,7 +24,7 @@ async def append(session: Session, command: Append) -> Reply:
         return bad("Neither UTF8 nor BINARY is supported.")
     name = session.folder(command.mailbox)
     mailbox = await session.blocking(_open, session.mail, name, command.size)
-    incoming = Incoming(session.mail.account.maildir)
+    incoming = Incoming(session.mail)
     try:
         pieces: list[bytes] = []
         held = 0

@@ -49,7 +49,7 @@ def message(token: str) -> bytes:
 
 def deliver(store: AccountStore, token: str) -> None:
     """One delivery, as LMTP makes it."""
-    incoming = Incoming(store.maildir)
+    incoming = Incoming(store)
     try:
         incoming.write(message(token))
         incoming.deliver(store, INBOX, last=True)

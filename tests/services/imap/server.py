@@ -174,7 +174,7 @@ class Server:
         """Deliver as another process does; return the base name."""
         account = self._outside.open_account(self.accounts.known[user])
         account.ensure()
-        incoming = Incoming(account.account.maildir)
+        incoming = Incoming(account)
         incoming.write(message)
         return incoming.deliver(account, folder, last=True).base
 

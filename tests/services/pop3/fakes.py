@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -39,6 +40,9 @@ class FakeMailbox:
         self.removed: list[int] = []
         self.fault: MailError | None = None
         self.users = 1
+
+    def acting(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def read(self, uid: int) -> bytes:
         if self.fault is not None:

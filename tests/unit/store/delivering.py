@@ -58,7 +58,7 @@ def fred(store: MailStore) -> AccountStore:
 
 
 def incoming(target: AccountStore, *chunks: bytes) -> Incoming:
-    message = Incoming(target.maildir, uid=os.getuid(), gid=os.getgid())
+    message = Incoming(target)
     for chunk in chunks or (MESSAGE,):
         message.write(chunk)
     return message

@@ -54,7 +54,7 @@ class Volume:
         return self.incoming(text).deliver(self.account(), name, last=True).base
 
     def incoming(self, text: bytes = MESSAGE) -> Incoming:
-        incoming = Incoming(self.maildir)
+        incoming = Incoming(self.account())
         incoming.write(text)
         return incoming
 

@@ -43,7 +43,7 @@ def open_account(store: MailStore, quota: str = "", name: str = "fred") -> Accou
 
 
 def put(account: AccountStore, folder: FolderName = INBOX, data: bytes = b"x\r\n") -> None:
-    message = Incoming(account.maildir)
+    message = Incoming(account)
     message.write(data)
     message.deliver(account, folder, last=True)
 
@@ -119,27 +119,6 @@ def test_one_object_per_address(store: MailStore, fred: AccountStore) -> None:
         Account(fred.account.address, 1, 1, store.mail_root, store.mail_root / "elsewhere")
     )
     assert moved is not fred
-
-
-def test_files_belong_to_the_account(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As root; everything made for the account is given to it, the hashed levels are not."""
-    given: dict[str, tuple[int, int]] = {}
-
-    def fchown(fd: int, uid: int, gid: int) -> None:
-        given[os.readlink(f"/proc/self/fd/{fd}")] = (uid, gid)
-
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(os, "fchown", fchown)
-    home = store.mail_root / "d" / "a" / "anna"
-    account = store.open_account(Account("a@d", 5001, 500, home, home / "Maildir"))
-    account.ensure()
-    put(account)
-    made = {str(p) for p in home.rglob("*")} | {str(home)}
-    # The file in new/ and the list were given away under their names in tmp/.
-    missing = {p for p in made if p not in given and "/new/" not in p}
-    assert {Path(p).name for p in missing} == {"courierimapsubscribed"}
-    assert set(given.values()) == {(5001, 500)}
-    assert str(home.parent) not in given
 
 
 # -- folders -------------------------------------------------------------------------------------
@@ -371,7 +350,7 @@ def test_the_mailbox_keeps_the_quota_file_right(store: MailStore) -> None:
 
 def test_status(fred: AccountStore) -> None:
     put(fred, data=b"one\r\n")
-    message = Incoming(fred.maildir)
+    message = Incoming(fred)
     message.write(b"two\r\n\r\n")
     message.deliver(fred, flags=Flag.SEEN, last=True)
     status = fred.status(INBOX)

@@ -66,7 +66,7 @@ MODEL = {"create": create, "delete": delete, "rename": rename, "deliver": delive
 
 def really(account: AccountStore, what: str, *names: FolderName) -> None:
     if what == "deliver":
-        message = Incoming(account.maildir)
+        message = Incoming(account)
         message.write(b"x")
         try:
             message.deliver(account, *names, last=True)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restante.model import INBOX, Account, ErrorKind, Flag, MailError, MessageName
+from restante.model import INBOX, ErrorKind, Flag, MailError, MessageName
 from restante.store.account import AccountStore, MailStore
 from restante.store.delivery import SMALL, Delivered, Incoming
 from restante.store.hints import Hints
@@ -83,7 +83,7 @@ def test_a_large_message_is_streamed(fred: AccountStore) -> None:
 
 
 def test_an_empty_message(fred: AccountStore) -> None:
-    done = Incoming(fred.maildir).deliver(fred, last=True)
+    done = Incoming(fred).deliver(fred, last=True)
     assert (done.size, done.wire_size) == (0, 0)
 
 
@@ -278,32 +278,6 @@ def test_where_links_are_impossible_it_is_copied(
 
 def _tmp_of(new: int) -> int:
     return os.stat("../tmp", dir_fd=new).st_ino
-
-
-def test_another_owner_gets_a_file_of_its_own(
-    store: MailStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A link would belong to the first recipient: unreadable, and on the wrong disk quota."""
-    given_away: list[tuple[int, int]] = []
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(os, "fchown", lambda _fd, uid, gid: given_away.append((uid, gid)))
-    targets = []
-    for uid, name in ((5001, "anna"), (5001, "bert"), (5002, "carl")):
-        home = store.mail_root / name
-        target = store.open_account(Account(f"{name}@x", uid, 500, home, home / "Maildir"))
-        target.ensure()
-        targets.append(target)
-    given_away.clear()
-    message = Incoming(targets[0].maildir, uid=5001, gid=500)
-    message.write(MESSAGE)
-    results = message.deliver_many(targets)
-    inodes = [
-        (target.maildir / "new" / result.filename).stat().st_ino
-        for target, result in zip(targets, results, strict=True)
-        if isinstance(result, Delivered)
-    ]
-    assert inodes[0] == inodes[1] != inodes[2]
-    assert given_away == [(5001, 500), (5002, 500)]
 
 
 # -- quota ---------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ def test_a_fault_before_the_message_is_complete(
     fred.handles.release(fred.acquire(INBOX))
     with monkeypatch.context() as patch:
         failing(patch, call, code, on=is_file)
-        message = Incoming(fred.maildir)
+        message = Incoming(fred)
 
         def attempt() -> None:
             message.write(b"x" * size)

@@ -13,7 +13,7 @@ from restante.store.layout import make_maildir, opened
 
 def maildir(root: Path, name: str = "Maildir") -> Path:
     with opened(root) as fd:
-        make_maildir(fd, name, uid=None, gid=None)
+        make_maildir(fd, name)
     return root / name
 
 

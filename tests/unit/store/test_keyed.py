@@ -24,12 +24,12 @@ def name(number: int) -> str:
 
 
 def record(fd: int, number: int) -> None:
-    with keyed_deliveries(fd, None) as known:
+    with keyed_deliveries(fd) as known:
         known.record(name(number), number, number + 1)
 
 
 def find(fd: int, number: int) -> bool:
-    with keyed_deliveries(fd, None) as known:
+    with keyed_deliveries(fd) as known:
         found = known.find(name(number))
     assert found is None or found[1:] == (number, number + 1)
     return found is not None

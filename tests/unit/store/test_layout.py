@@ -32,13 +32,13 @@ def _valid(raw: tuple[str, ...]) -> FolderName:
 @pytest.fixture
 def maildir(tmp_path: Path) -> Path:
     with layout.opened(tmp_path) as root:
-        layout.make_maildir(root, "Maildir", uid=None, gid=None)
+        layout.make_maildir(root, "Maildir")
     return tmp_path / "Maildir"
 
 
 def make(maildir: Path, directory: str) -> None:
     with layout.opened(maildir) as root:
-        layout.make_maildir(root, directory, uid=None, gid=None)
+        layout.make_maildir(root, directory)
 
 
 def listed(maildir: Path) -> dict[FolderName, str]:
@@ -170,15 +170,15 @@ def test_make_maildir_completes_a_half_made_one(maildir: Path) -> None:
         "tmp",
     ]
     with layout.opened(maildir) as root:
-        assert not layout.make_maildir(root, ".Work", uid=None, gid=None)
+        assert not layout.make_maildir(root, ".Work")
     assert (maildir / ".Work" / "cur").stat().st_mode & 0o777 == 0o700
 
 
 def test_make_parents(tmp_path: Path) -> None:
     home = tmp_path / "example.test" / "f" / "fr" / "fred"
-    layout.make_parents(home, tmp_path, uid=None, gid=None)
+    layout.make_parents(home, tmp_path, None)
     assert home.stat().st_mode & 0o777 == 0o700
     assert home.parent.stat().st_mode & 0o777 == 0o711
-    layout.make_parents(home, tmp_path, uid=None, gid=None)
+    layout.make_parents(home, tmp_path, None)
     with pytest.raises(FileNotFoundError):  # outside the volume nothing is made
-        layout.make_parents(tmp_path / "a", tmp_path / "b", uid=None, gid=None)
+        layout.make_parents(tmp_path / "a", tmp_path / "b", None)

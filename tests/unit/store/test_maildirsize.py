@@ -21,10 +21,10 @@ LIMIT = Quota(1000, 10)
 @pytest.fixture
 def box(tmp_path: Path) -> Iterator[tuple[Path, int]]:
     with opened(tmp_path) as root:
-        make_maildir(root, "Maildir", uid=None, gid=None)
+        make_maildir(root, "Maildir")
     fd = os.open(tmp_path / "Maildir", os.O_RDONLY)
     for name in (".Work", ".Trash"):
-        make_maildir(fd, name, uid=None, gid=None)
+        make_maildir(fd, name)
     yield tmp_path / "Maildir", fd
     os.close(fd)
 

@@ -23,12 +23,12 @@ def test_courier_s_file_is_kept(box: tuple[Path, int]) -> None:
     file = path / "courierimapsubscribed"
     file.write_text("INBOX.Work\n#shared.all.news\nINBOX.Entw&APw-rfe\ninbox\nINBOX.bad..name\n")
     assert subscriptions.subscriptions(fd) == [("Work",), ("Entwürfe",), INBOX]
-    subscriptions.subscribe(fd, [("Neu", "R&D"), ("Entwürfe",), ("R&-D",)], None)
+    subscriptions.subscribe(fd, [("Neu", "R&D"), ("Entwürfe",), ("R&-D",)])
     assert file.read_text() == (
         "INBOX.Work\n#shared.all.news\nINBOX.Entw&APw-rfe\ninbox\nINBOX.bad..name\n"
         "INBOX.Neu.R&D\nINBOX.R&--D\n"
     )
-    subscriptions.unsubscribe(fd, ("Entwürfe",), None)
+    subscriptions.unsubscribe(fd, ("Entwürfe",))
     assert subscriptions.subscriptions(fd) == [("Work",), INBOX, ("Neu", "R&D"), ("R&-D",)]
     assert "#shared.all.news" in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
@@ -47,7 +47,7 @@ def test_dovecot_s_file_is_taken_over(box: tuple[Path, int], text: str) -> None:
     path, fd = box
     (path / "subscriptions").write_text(text)
     assert subscriptions.subscriptions(fd) == [INBOX, ("Work", "2026"), ("Entwürfe",)]
-    subscriptions.subscribe(fd, [("Neu",)], None)
+    subscriptions.subscribe(fd, [("Neu",)])
     assert subscriptions.subscriptions(fd)[-1] == ("Neu",)
     assert len(subscriptions.subscriptions(fd)) == 4
     (path / "subscriptions").unlink()  # from now on it is Courier's file
@@ -56,7 +56,7 @@ def test_dovecot_s_file_is_taken_over(box: tuple[Path, int], text: str) -> None:
 
 def test_nothing_is_written_without_need(box: tuple[Path, int]) -> None:
     path, fd = box
-    subscriptions.unsubscribe(fd, ("Work",), None)
+    subscriptions.unsubscribe(fd, ("Work",))
     assert subscriptions.subscriptions(fd) == []
     assert not (path / "courierimapsubscribed").exists()
 
@@ -65,7 +65,7 @@ def test_a_failed_write_leaves_the_old_file(
     box: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, fd = box
-    subscriptions.subscribe(fd, [("A",)], None)
+    subscriptions.subscribe(fd, [("A",)])
 
     def full(*_: object) -> int:
         raise OSError(28, "ENOSPC")
@@ -73,7 +73,7 @@ def test_a_failed_write_leaves_the_old_file(
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
         with pytest.raises(OSError, match="ENOSPC"):
-            subscriptions.subscribe(fd, [("B",)], None)
+            subscriptions.subscribe(fd, [("B",)])
     assert subscriptions.subscriptions(fd) == [("A",)]
     assert list((path / "tmp").iterdir()) == []
 
@@ -81,7 +81,7 @@ def test_a_failed_write_leaves_the_old_file(
 def test_special_uses(box: tuple[Path, int]) -> None:
     path, fd = box
     assert subscriptions.special_uses(fd) == {}
-    subscriptions.change_special_uses(fd, lambda _: {("Raus",): "\\Sent", ("Sent",): ""}, None)
+    subscriptions.change_special_uses(fd, lambda _: {("Raus",): "\\Sent", ("Sent",): ""})
     assert (path / "restante.special-use").read_text() == "\\Sent INBOX.Raus\n- INBOX.Sent\n"
     assert subscriptions.special_uses(fd) == {("Raus",): "\\Sent", ("Sent",): ""}
     (path / "restante.special-use").write_bytes(b"\xff\nnonsense\n\\Junk INBOX.J\n")

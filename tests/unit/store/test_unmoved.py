@@ -40,7 +40,7 @@ def account(tmp_path: Path) -> Iterator[AccountStore]:
 
 
 def deliver(account: AccountStore, text: str) -> None:
-    incoming = Incoming(account.maildir)
+    incoming = Incoming(account)
     incoming.write(text.encode())
     incoming.deliver(account, last=True)
 
