@@ -45,6 +45,14 @@ class Admission:
         return self.match.record.account
 
 
+class _MayNotEnterError(MailError):
+    """`actor` proved who he is (an address), and may not be `wanted` (as the client said it)."""
+
+    def __init__(self, actor: str, wanted: str) -> None:
+        super().__init__(ErrorKind.PERMISSION, "acting as another user is not allowed")
+        self.actor, self.wanted = actor, wanted
+
+
 class Authenticator:
     """Answers who may come in."""
 
@@ -153,7 +161,7 @@ class Authenticator:
         admission = await self._delegated(match, wanted)
         if admission is None:
             await self._wait_until(started + self._floor)
-            raise MailError(ErrorKind.PERMISSION, "acting as another user is not allowed")
+            raise _MayNotEnterError(match.record.account.address, wanted)
         if admission.account.disabled:
             raise MailError(ErrorKind.DISABLED, "account is disabled")
         return admission
@@ -222,11 +230,18 @@ class Authenticator:
             raise MailError(ErrorKind.AUTH_FAILED, "authentication failed")
         await self._policy.check(new, account.address, account.name)
         stored = await self.verifier.hash(new)
-        verifiers = await self._more.deriver.derive(new) if self._more else {}
+        verifiers = await self.verifiers(new)
         change = PasswordChange(new, stored, attempt.secret, keep_session, verifiers)
         if not await match.module.set_password(match.login, change):
             raise MailError(ErrorKind.CANNOT, "this password cannot be changed here")
         return match.record.account.address
+
+    async def verifiers(self, password: bytes) -> dict[str, str]:
+        """Return what is kept beside the hash of a new password, by kind; {} for nothing.
+
+        Raises MailError(TEMPORARY).
+        """
+        return await self._more.deriver.derive(password) if self._more else {}
 
     async def lookup(self, address: str) -> Account:
         """Find an account. Raises MailError(NO_SUCH_USER | TEMPORARY)."""
@@ -252,16 +267,24 @@ class Authenticator:
             return None
 
     def _refused(self, action: str, attempt: Attempt, error: MailError) -> None:
-        if self._audit is not None:
-            login = self.login(attempt.user)
-            self._audit.record(
-                action=action,
-                address=login.address if login else attempt.user[:320],
-                service=attempt.service,
-                peer=attempt.peer,
-                result=error.kind.value,
-                detail=error.text,
-            )
+        if self._audit is None:
+            return
+        address, actor = self._canonical(self._split(attempt.user)[0]), ""
+        if isinstance(error, _MayNotEnterError):
+            actor, address = f"master {error.actor}", self._canonical(error.wanted)
+        self._audit.record(
+            action=action,
+            actor=actor,
+            address=address,
+            service=attempt.service,
+            peer=attempt.peer,
+            result=error.kind.value,
+            detail=error.text,
+        )
+
+    def _canonical(self, name: str) -> str:
+        login = self.login(name)
+        return login.address if login else name[:320]
 
     async def _wait_until(self, moment: float) -> None:
         left = moment - asyncio.get_running_loop().time()

@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from restante.model import ErrorKind, MailError
 from restante.rpc.attempt import Admitted, LoginAttempt
 from restante.rpc.client import AuthClient
-from restante.runtime.log import configure
 from services.auth import masters
+from services.auth.database import schema
 from services.auth.server import AuthServer
 from tests.services.auth.accounts import add_account
 from tests.services.auth.conftest import make_settings, serving
@@ -122,17 +123,19 @@ async def test_made_once(house: AuthServer) -> None:
     assert fault.value.kind is ErrorKind.ALREADY_EXISTS
 
 
-async def test_both_names_are_in_the_audit_log(
-    door: AuthClient, capsys: pytest.CaptureFixture[str]
-) -> None:
-    configure("info", "console")
+async def test_both_names_are_in_the_audit_log(house: AuthServer, door: AuthClient) -> None:
     await enter(door, f"{FRED}*{BOSS}", "boss secret")
     await refused(door, f"{OTHER}*{BOSS}", "boss secret")
-    said = "".join(capsys.readouterr())
-    assert f"master {BOSS}" in said
-    assert f"address={FRED}" in said
-    assert "permission" in said
-    assert "boss secret" not in said
+    await refused(door, f"{FRED}*{BOSS}", "wrong")
+    await house.audit.flush()
+    table = schema.audit
+    columns = (table.c.actor, table.c.address, table.c.result)
+    found = await house.database.run(lambda c: c.execute(select(*columns).order_by("id")).all())
+    assert [tuple(row) for row in found] == [
+        (f"master {BOSS}", FRED, "ok"),
+        (f"master {BOSS}", OTHER, "permission"),
+        ("", BOSS, "auth_failed"),
+    ]
 
 
 async def test_the_separator_is_a_setting(data: Path) -> None:
