@@ -83,6 +83,11 @@ class Desk:
             if not rule.change:
                 task.cancel()
 
+    @property
+    def busy(self) -> bool:
+        """True while something is under way."""
+        return bool(self._tasks)
+
     async def close(self, grace: float) -> None:
         """Wait `grace` seconds for what is under way."""
         if self._tasks:

@@ -165,13 +165,14 @@ async def test_a_domain_admin_cannot_reach_beyond_his_domain_through_an_account(
         account = pb.Account(address=FRED, **fields)
         return pb.UpdateAccountRequest(account=account, update_mask=FieldMask(paths=list(fields)))
 
-    for fields in (
+    changes: tuple[dict[str, Any], ...] = (
         {"uid": 0},
         {"gid": 0},
         {"options": "group=administrators"},
         {"options": "disablepop3=1,sharedgroup=theirs"},
         {"options": "mailhost=evil.test"},
-    ):
+    )
+    for fields in changes:
         assert await bound.kind("UpdateAccount", change(**fields)) is ErrorKind.PERMISSION
         new = pb.Account(**{"address": f"new@{OURS}", **fields, "uid": fields.get("uid", 0) or 1})
         request = pb.CreateAccountRequest(account=new)
