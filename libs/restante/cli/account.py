@@ -6,12 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from restante.cli import output
+from restante.cli import apply as applying
+from restante.cli import importing, output
 from restante.cli.admin import admin
 from restante.cli.output import DryRunFlag, JsonFlag, YesFlag
 from restante.rpc.admin_client import AccountInfo
 
 app = typer.Typer(no_args_is_help=True, help="Manage mail accounts.", epilog=output.EPILOG)
+app.command("apply")(applying.apply)
+app.command("export")(applying.export)
+app.command("import")(importing.import_)
 
 Address = Annotated[str, typer.Argument(metavar="USER@DOMAIN", show_default=False)]
 PasswordStdin = Annotated[

@@ -6,9 +6,9 @@ one, with a warning, as Courier's does.
 """
 
 import os
-import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -96,13 +96,47 @@ def _modes(options: _Options) -> tuple[int, int]:
     return top, inner
 
 
-def _make(path: Path, modes: tuple[int, int]) -> None:
-    os.mkdir(path)
-    top, inner = modes
-    for name in layout.SUBDIRECTORIES:
-        os.mkdir(path / name)
-        (path / name).chmod(inner)
-    path.chmod(top)
+@contextmanager
+def _directory(path: Path) -> Iterator[int]:
+    """Open a directory; for root no symbolic link that somebody else may have put there."""
+    flags = layout.DIRECTORY_FLAGS
+    fd = os.open(path, flags if os.geteuid() == 0 else flags & ~os.O_NOFOLLOW)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _make(path: Path, modes: tuple[int, int], *, mark: bool = False) -> None:
+    """Make a Maildir, or with `mark` a folder in one; what root makes is the Maildir's owner's."""
+    outer, inner = modes
+    try:
+        with _directory(path.parent) as parent:
+            owner = os.fstat(parent) if mark and os.geteuid() == 0 else None
+            os.mkdir(path.name, 0o700, dir_fd=parent)
+            with layout.opened(path.name, parent) as folder:
+                for name in layout.SUBDIRECTORIES:
+                    os.mkdir(name, 0o700, dir_fd=folder)
+                    with layout.opened(name, folder) as fd:
+                        _finish(fd, inner, owner)
+                if mark:
+                    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                    fd = os.open(layout.MARK, flags, 0o600, dir_fd=folder)
+                    try:
+                        _finish(fd, 0o600, owner)
+                    finally:
+                        os.close(fd)
+                _finish(folder, outer, owner)
+                os.fsync(folder)
+            os.fsync(parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _finish(fd: int, mode: int, owner: os.stat_result | None) -> None:
+    if owner is not None:
+        os.fchown(fd, owner.st_uid, owner.st_gid)
+    os.fchmod(fd, mode)
 
 
 def _make_folder(maildir: Path, name: str, modes: tuple[int, int]) -> int:
@@ -110,24 +144,8 @@ def _make_folder(maildir: Path, name: str, modes: tuple[int, int]) -> int:
     if layout.folder_of(directory) is None or "/" in name:
         sys.stderr.write(f"Invalid folder name: {name}\n")
         return 1
-    _make(maildir / directory, modes)
-    mark = maildir / directory / layout.MARK
-    mark.touch()
-    mark.chmod(0o600)
-    with layout.opened(maildir) as root:
-        os.fsync(root)
-        owner = os.fstat(root)
-        if os.geteuid() == 0 and owner.st_uid:
-            _give(maildir / directory, owner)
+    _make(maildir / directory, modes, mark=True)
     return 0
-
-
-def _give(folder: Path, owner: os.stat_result) -> None:
-    """What root makes in somebody's Maildir belongs to its owner, so that it can be used."""
-    for path in (folder, *folder.iterdir()):
-        mode = stat.S_IMODE(path.lstat().st_mode)
-        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
-        path.chmod(mode)  # chown clears some bits
 
 
 def _set_quota(maildir: Path, text: str) -> None:
@@ -136,13 +154,15 @@ def _set_quota(maildir: Path, text: str) -> None:
     except MailError:
         sys.stderr.write(f"WARN: quota string '{text}' not parseable\n")
         return
-    with layout.opened(maildir) as root:
+    with _directory(maildir) as root:
         if not quota:
             maildirsize.remove(root)
             return
-        status = os.fstat(root)
-        owner = (status.st_uid, status.st_gid) if os.geteuid() == 0 else None
-        maildirsize.recalculate(root, quota, owner=owner)
+        maildirsize.recalculate(root, quota)
+        if os.geteuid() == 0:
+            owner = os.fstat(root)
+            name = maildirsize.NAME
+            os.chown(name, owner.st_uid, owner.st_gid, dir_fd=root, follow_symlinks=False)
 
 
 app = application(NAME, maildirmake, "Make a Maildir or a folder, as Courier's maildirmake.")

@@ -225,17 +225,26 @@ class AdminClient:
         answer = self._call(self._stub.DeleteAccount, request)
         return Removal(Path(answer.home), answer.home_exists, answer.purged)
 
-    def set_password(self, address: str, password: str) -> None:
-        """Set a password. Raises MailError(NO_SUCH_USER | BAD_REQUEST)."""
-        request = pb.SetPasswordRequest(address=address, password=_bytes(password))
-        self._call(self._stub.SetPassword, request)
+    def set_password(self, address: str, password: str, *, dry_run: bool = False) -> bool:
+        """Set a password. Raises MailError(NO_SUCH_USER | BAD_REQUEST).
 
-    def set_password_hash(self, address: str, password_hash: str) -> None:
-        """Store a hash as it is; "" means that no password fits any more."""
+        A dry run returns False where exactly this password is set already.
+        """
+        request = pb.SetPasswordRequest(address=address, password=_bytes(password), dry_run=dry_run)
+        return self._call(self._stub.SetPassword, request).changed
+
+    def set_password_hash(self, address: str, password_hash: str, *, dry_run: bool = False) -> bool:
+        """Store a hash as it is; "" means that no password fits any more.
+
+        Returns False where that changes nothing.
+        """
         request = pb.SetPasswordRequest(
-            address=address, password_hash=password_hash, clear=not password_hash
+            address=address,
+            password_hash=password_hash,
+            clear=not password_hash,
+            dry_run=dry_run,
         )
-        self._call(self._stub.SetPassword, request)
+        return self._call(self._stub.SetPassword, request).changed
 
     def kick(self, address: str) -> None:
         """End the sessions of an account everywhere. Raises MailError(NO_SUCH_USER)."""

@@ -128,6 +128,10 @@ class Accounts:
         address = row["address"]
         if not request.password and row["password"] == request.password_hash:
             return pb.SetPasswordResponse(changed=False)
+        if request.dry_run and request.password and row["password"]:
+            fits = await self._tools.verifier.verify(row["password"], request.password)
+            if fits:
+                return pb.SetPasswordResponse(changed=False)
         stored = await self._stored(request.password, request.password_hash, address, row["name"])
         if not request.dry_run:
             values = {"password": stored}
