@@ -34,6 +34,7 @@ class LastUse:
         self._database, self._clock = database, clock
         self._waiting: dict[str, _Use] = {}  # by id
         self._task: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
 
     def note(self, app_password: str, service: str, peer: str) -> None:
         """Remember a use; returns at once. The first after a quiet minute is written at once."""
@@ -49,13 +50,14 @@ class LastUse:
 
     async def flush(self) -> None:
         """Write what waits; what the database does not take now waits on."""
-        uses, self._waiting = self._waiting, {}
-        if not uses:
-            return
-        try:
-            await self._database.run(lambda connection: _write(connection, uses), write=True)
-        except MailError:  # logged there
-            self._waiting = {**uses, **self._waiting}
+        async with self._writing:
+            uses, self._waiting = self._waiting, {}
+            if not uses:
+                return
+            try:
+                await self._database.run(lambda connection: _write(connection, uses), write=True)
+            except MailError:  # logged there
+                self._waiting = {**uses, **self._waiting}
 
     async def close(self) -> None:
         """Write what waits and end."""

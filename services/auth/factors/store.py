@@ -7,7 +7,7 @@ Invariants
 - Whatever changes which password opens what writes the journal in the same transaction: all
   sessions of the account end on every replica (a session does not say which password opened it,
   so when one app password is withdrawn those of the others log in again), but for the webmail
-  session that made the change. A new app password takes nothing away and ends none.
+  session that made the change. What takes nothing away (a new app password) ends none.
 - A code counts once: `advance` and `use_recovery` change a row only while it is still good, so
   that of two replicas one wins.
 - Recovery codes live only beside a second factor: they go with the last one.
@@ -53,6 +53,7 @@ def begin_totp(connection: Connection, address: str, sealed: str) -> None:
             address=address, secret=sealed, confirmed=False, last_step=0, created=int(time.time())
         )
     )
+    journal.record(connection, address, Reason.CHANGED)
 
 
 def get_totp(connection: Connection, address: str) -> RowMapping | None:
@@ -256,6 +257,7 @@ def add_app_password(connection: Connection, address: str, new: AppPassword) -> 
             last_service="",
         )
     )
+    journal.record(connection, address, Reason.CHANGED)
 
 
 def remove_app_password(
