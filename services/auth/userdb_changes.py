@@ -19,8 +19,9 @@ from typing import Final
 from restante.model import MailError
 from restante.rpc.revocation import Reason, Revocation
 from services.auth.backends.base import Record
-from services.auth.backends.userdb import UserdbBackend, UserdbNames
+from services.auth.backends.userdb import UserdbBackend
 from services.auth.backends.userdb_index import Entry, Index, UserdbIndexBackend, signature
+from services.auth.backends.userdb_names import UserdbNames
 from services.auth.hub import Hub
 
 POLL: Final = 0.4  # seconds

@@ -14,9 +14,10 @@ from restante.userdb import edit
 from restante.userdb.gdbm import Gdbm
 from restante.userdb.make import make
 from restante.wire import hmac_state
-from services.auth.backends.base import Record
-from services.auth.backends.userdb import UserdbBackend, UserdbNames
+from services.auth.backends.base import PasswordChange, Record
+from services.auth.backends.userdb import UserdbBackend
 from services.auth.backends.userdb_index import UserdbIndexBackend
+from services.auth.backends.userdb_names import UserdbNames
 from services.auth.names import NameRules
 from tests.contract.courier import CourierRoom, courier_room
 
@@ -151,7 +152,7 @@ def body(*lines: bytes) -> bytes:
     return b"AUTH %d\n%s" % (len(text), text)
 
 
-def test_courier_reads_what_we_made(room: CourierRoom) -> None:
+async def test_courier_reads_what_we_made(room: CourierRoom) -> None:
     make(write(room.config / "userdb"))
     room.start(_AUTHDAEMOND)
     room.wait_for(room.socket)
@@ -187,6 +188,14 @@ def test_courier_reads_what_we_made(room: CourierRoom) -> None:
     make(room.config / "userdb")
     assert ask(room, body(b"pop3", b"login", fred, b"secret")) == b"FAIL\n"
     assert ask(room, body(b"pop3", b"login", fred, b"changed")).endswith(b"\n.\n")
+
+    # An owner changes his password at our service.
+    ours = UserdbIndexBackend(room.config / "userdb.dat", NAMES, writable=True)
+    change = PasswordChange(b"by owner", "$argon2id$of no use to Courier", b"changed")
+    assert await ours.set_password(RULES.parse("fred@example.test"), change)
+    assert ask(room, body(b"pop3", b"login", fred, b"changed")) == b"FAIL\n"
+    assert ask(room, body(b"pop3", b"login", fred, b"by owner")).endswith(b"\n.\n")
+    assert ask(room, body(b"imap", b"login", fred, b"for imap")).endswith(b"\n.\n")
 
 
 def test_edits_in_turn(room: CourierRoom) -> None:

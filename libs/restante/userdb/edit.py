@@ -39,11 +39,24 @@ def set_fields(path: Path, name: str, fields: Mapping[str, str]) -> None:
     _check_name(name)
     for key, value in fields.items():
         check_field(key, value)
+    _change(path, name, lambda old: {**(old or {}), **fields})
 
-    def change(old: Fields | None) -> Fields:
-        return {**(old or {}), **fields}
 
-    _change(path, name, change)
+def change_fields(path: Path, name: str, new: Callable[[Fields], Fields]) -> bool:
+    """Set what `new` returns for a record's fields; False where there is no such record.
+
+    `new` runs under the lock. Raises MailError(BAD_REQUEST), OSError.
+    """
+
+    def change(old: Fields | None) -> Fields | None:
+        if old is None:
+            return None
+        fields = new(old)
+        for key, value in fields.items():
+            check_field(key, value or "")
+        return {**old, **fields}
+
+    return _change(path, name, change)
 
 
 def unset_fields(path: Path, name: str, fields: Sequence[str]) -> bool:

@@ -48,20 +48,31 @@ BERKELEY: Final = Kind(berkeley.SUFFIX, berkeley.BerkeleyWriter)
 CDB: Final = Kind(".cdb", CdbWriter)
 
 
+def made_kinds(top: Path) -> list[Kind]:
+    """Return the kinds of index that a userdb has by now."""
+    kinds = (GDBM, BERKELEY, CDB)
+    return [kind for kind in kinds if top.with_name(top.name + kind.suffix).exists()]
+
+
 def make(top: Path, kinds: Sequence[Kind] = (GDBM,)) -> int:
     """Make the files of all kinds; return the number of records.
 
     Raises MailError: NOT_FOUND, PERMISSION for a userdb that others may touch, ALREADY_EXISTS for
     a name that stands twice, CANNOT where a library is missing; OSError.
     """
-    with _locked(top.with_name(f"{top.name}.lock")):
-        owner = _check(top, kinds)
-        with _Files(top, kinds, owner) as files:
-            count = 0
-            for line in records.lines_of(top):
-                files.add(line)
-                count += 1
-            files.finish()
+    with locked(top):
+        return make_locked(top, kinds)
+
+
+def make_locked(top: Path, kinds: Sequence[Kind]) -> int:
+    """As `make`, for who holds the lock."""
+    owner = _check(top, kinds)
+    count = 0
+    with _Files(top, kinds, owner) as files:
+        for line in records.lines_of(top):
+            files.add(line)
+            count += 1
+        files.finish()
     return count
 
 
@@ -135,8 +146,10 @@ class _Files:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+def locked(top: Path) -> Iterator[None]:
+    """Hold the lock of makeuserdb. Raises OSError."""
+    path = top.with_name(f"{top.name}.lock")
+    handle = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

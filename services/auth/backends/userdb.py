@@ -25,6 +25,8 @@ from restante.model import Account, ErrorKind, MailError, Options, Quota
 from restante.runtime.log import get_logger
 from restante.userdb import source
 from services.auth.backends.base import Backend, Check, ModuleContext, PasswordChange, Record
+from services.auth.backends.userdb_names import UserdbNames
+from services.auth.backends.userdb_passwords import change_password
 from services.auth.names import Login
 from services.auth.settings import AuthSettings
 
@@ -44,43 +46,17 @@ class _Table:
     bad: set[str] = field(default_factory=set)  # names whose line cannot be understood
 
 
-@dataclass(frozen=True, slots=True)
-class UserdbNames:
-    """How the names in userdb and logins go together."""
-
-    default_domain: str = ""  # of names without one
-    fold_case: bool = True
-
-    def address(self, name: str) -> str:
-        """Return the canonical address of a name as it stands in userdb."""
-        local, at, domain = name.strip().rpartition("@")
-        if not at:
-            local, domain = name.strip(), self.default_domain
-        local = local.lower() if self.fold_case else local
-        return f"{local}@{domain.lower()}" if domain else local
-
-    def address_of(self, key: bytes) -> str:
-        """Return the canonical address of a key of an index."""
-        return self.address(key.decode("utf-8", "surrogateescape"))
-
-    def keys(self, login: Login) -> list[bytes]:
-        """Return the names that a login may stand under in an index, the usual one first."""
-        keys = [login.address]
-        if login.domain and login.domain == self.default_domain:
-            keys.append(login.local)
-        # What finds names by uid is no account, whoever logs in as "1001=".
-        wanted = (key for key in keys if not source.is_reverse(key))
-        return [key.encode("utf-8", "surrogateescape") for key in wanted]
-
-
 class UserdbBackend:
     """The accounts of a userdb file or directory."""
 
     name = "userdb"
 
-    def __init__(self, path: Path, names: UserdbNames | None = None) -> None:
-        """Read nothing yet."""
+    def __init__(
+        self, path: Path, names: UserdbNames | None = None, *, writable: bool = False
+    ) -> None:
+        """Read nothing yet. `writable`: owners may change their passwords."""
         self._path, self._names = path, names or UserdbNames()
+        self._writable = writable
         self._table = _Table()
         self._lock = asyncio.Lock()
 
@@ -116,8 +92,12 @@ class UserdbBackend:
         return False
 
     async def set_password(self, login: Login, change: PasswordChange) -> bool:
-        """Never: the files belong to the administrator."""
-        return False
+        """Edit the file; False where it is not ours to write."""
+        if not self._writable:
+            return False
+        return await asyncio.to_thread(
+            change_password, self._path, self._names, login, change, index=False
+        )
 
     async def close(self) -> None:
         """Nothing is kept open."""
@@ -209,7 +189,7 @@ def make(settings: AuthSettings, context: ModuleContext) -> Backend:
     """Return the module "userdb": the indexed files where they are set, else the text."""
     names = UserdbNames(context.rules.default_domain, context.rules.fold_case)
     if settings.userdb_index is None:
-        return UserdbBackend(settings.userdb, names)
+        return UserdbBackend(settings.userdb, names, writable=settings.userdb_writable)
     from services.auth.backends.userdb_index import UserdbIndexBackend  # noqa: PLC0415 - it imports us
 
-    return UserdbIndexBackend(settings.userdb_index, names)
+    return UserdbIndexBackend(settings.userdb_index, names, writable=settings.userdb_writable)

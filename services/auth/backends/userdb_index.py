@@ -27,7 +27,9 @@ from restante.userdb import source
 from restante.userdb.gdbm import Gdbm
 from restante.userdb.records import index_paths
 from services.auth.backends.base import Check, PasswordChange, Record
-from services.auth.backends.userdb import UserdbNames, record_of
+from services.auth.backends.userdb import record_of
+from services.auth.backends.userdb_names import UserdbNames
+from services.auth.backends.userdb_passwords import change_password
 from services.auth.names import Login
 
 log = get_logger(__name__)
@@ -85,9 +87,13 @@ class UserdbIndexBackend:
 
     name = "userdb"
 
-    def __init__(self, path: Path, names: UserdbNames) -> None:
-        """`path` is that of userdb.dat; the other file lies beside it."""
+    def __init__(self, path: Path, names: UserdbNames, *, writable: bool = False) -> None:
+        """`path` is that of userdb.dat; the other file lies beside it.
+
+        `writable`: owners may change their passwords, in the text that the files are made of.
+        """
         self.path, self.names = path, names
+        self._writable = writable
         self._index: Index | None = None
         self._lock = threading.Lock()
 
@@ -135,8 +141,11 @@ class UserdbIndexBackend:
         return False
 
     async def set_password(self, login: Login, change: PasswordChange) -> bool:
-        """Never: the files belong to the administrator."""
-        return False
+        """Edit the text beside the files and make them anew; False where that is not ours."""
+        text = self.path.with_suffix("")
+        if not self._writable or text == self.path:
+            return False
+        return await asyncio.to_thread(change_password, text, self.names, login, change, index=True)
 
     async def close(self) -> None:
         """Let go of the files."""

@@ -18,3 +18,8 @@ class UserdbSettings(ServiceSettings):
         description="Indexed userdb.dat of makeuserdb, read in place of the text; "
         "userdbshadow.dat lies beside it.",
     )
+    userdb_writable: bool = Field(
+        True,
+        description="Owners may change passwords of userdb, where we may write the text; "
+        "the index is made anew.",
+    )

@@ -237,7 +237,7 @@ async def test_a_fault_closes_without_a_byte(data: Path) -> None:
         assert await ask(data, b"ENUMERATE\n") == b""
         path.chmod(0o600)
         assert (await ask(data, b"PRE . smtp fred\n")).endswith(b".\n")
-        # This module cannot change passwords.
+        # The policy refuses it.
         assert await ask(data, b"PASSWD imap\tfred\tx\tnew\n") == b"FAIL\n"
 
 

@@ -14,8 +14,9 @@ from restante.userdb.gdbm import Gdbm
 from restante.userdb.make import make
 from services.auth import userdb_changes
 from services.auth.backends.base import Record
-from services.auth.backends.userdb import UserdbBackend, UserdbNames
+from services.auth.backends.userdb import UserdbBackend
 from services.auth.backends.userdb_index import UserdbIndexBackend
+from services.auth.backends.userdb_names import UserdbNames
 from services.auth.names import NameRules
 from tests.services.auth.conftest import make_settings, serving
 from tests.services.auth.watching import watching
