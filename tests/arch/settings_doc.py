@@ -26,6 +26,9 @@ _WORDS = {
     "hostname": "the machine's name",
     "mail_uid": "the user that runs auth",
     "mail_gid": "its group",
+    "factor_name": "`$RESTANTE_HOSTNAME`",
+    "passkey_domain": "`$RESTANTE_HOSTNAME`",
+    "passkey_origins": "`https://$RESTANTE_HOSTNAME`",
 }
 
 
