@@ -34,9 +34,9 @@ class Gs2Header:
             raise SaslError("Invalid GS2 header.")
         authorization = ""
         if identity:
-            if not identity.startswith(b"a=") or len(identity) == 2:
+            if not identity.startswith(b"a="):
                 raise SaslError("Invalid GS2 header.")
-            authorization = saslname(identity[2:])
+            authorization = saslname(identity[2:])  # some clients send "a=" for no identity
         raw = data[: len(data) - len(rest)]
         binding = match[1].decode() if match else ""
         return cls(raw, binding, flag == b"y", authorization), rest
