@@ -7,6 +7,7 @@ from typing import Final
 from restante.model import Account, ErrorKind, MailError
 from services.auth.audit import Audit
 from services.auth.authenticator import Authenticator
+from services.auth.backends.asked import for_service
 from services.auth.database.engine import Database
 from services.auth.factors.passkeys import RelyingParty
 from services.auth.factors.sealing import Sealer
@@ -36,7 +37,8 @@ class Parts:
         Raises MailError(AUTH_FAILED | DISABLED | TEMPORARY).
         """
         try:
-            account = await self.authenticator.lookup(address)
+            with for_service(SERVICE):
+                account = await self.authenticator.lookup(address)
         except MailError as error:
             if error.kind is ErrorKind.NO_SUCH_USER:
                 raise MailError(ErrorKind.AUTH_FAILED, ENDED) from None
