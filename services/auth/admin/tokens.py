@@ -18,7 +18,7 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 from restante.model import ErrorKind, MailError
 from restante.rpc.admin.v1 import admin_pb2 as pb
 from services.auth.admin.roles import Caller, Role
-from services.auth.admin.tools import Operation, Tools, moment
+from services.auth.admin.tools import Operation, Tools, check_text, moment
 from services.auth.database.schema import api_tokens
 from services.auth.names import domain_name
 
@@ -125,6 +125,7 @@ class Tokens:
         self, caller: Caller, request: pb.DeleteTokenRequest
     ) -> pb.DeleteTokenResponse:
         """End a token."""
+        check_text(request.id, "id")
         await self._database.run(lambda c: _delete(c, request.id), write=True)
         return pb.DeleteTokenResponse()
 

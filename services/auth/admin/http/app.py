@@ -1,5 +1,6 @@
 """The application: routes, errors, and its OpenAPI document."""
 
+import re
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -73,11 +74,24 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         kind = _KINDS.get(error.status_code, ErrorKind.BAD_REQUEST)
-        return problem(error.status_code, kind, str(error.detail), error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_allowed(app, request))
+        return problem(error.status_code, kind, str(error.detail), headers)
 
     @app.exception_handler(Exception)
     async def fault(request: Request, error: Exception) -> JSONResponse:
         return problem(500, ErrorKind.INTERNAL, "internal fault")
+
+
+def _allowed(app: FastAPI, request: Request) -> list[str]:
+    """Return the methods of a path: the router itself names those of one route only."""
+    paths: dict[str, dict[str, Any]] = app.openapi()["paths"]
+    found: set[str] = set()
+    for path, operations in paths.items():
+        if re.fullmatch(re.sub(r"{\w+}", "[^/]+", path), request.url.path):
+            found.update(method.upper() for method in operations)
+    return sorted(found)
 
 
 def _document(schema: dict[str, Any]) -> dict[str, Any]:
