@@ -7,7 +7,8 @@ and containers do it often; everything else is in restante.cli.
 
 import importlib
 import sys
-from typing import Annotated, Final
+from functools import partial
+from typing import Annotated, Any, Final
 
 SERVICES: Final = {
     "auth": "services.auth.main",
@@ -17,6 +18,15 @@ SERVICES: Final = {
     "webmail": "services.webmail.main",
 }
 """Each module has `main() -> int`, the whole life of the service. In the order of starting."""
+
+
+SETTINGS: Final = {
+    "auth": "services.auth.settings:AuthSettings",
+    "delivery": "services.delivery.settings:DeliverySettings",
+    "pop3": "services.pop3.settings:Pop3Settings",
+    "imap": "services.imap.settings:ImapSettings",
+    "webmail": "services.webmail.settings:WebmailSettings",
+}
 
 
 def serve(name: str) -> int:
@@ -49,8 +59,27 @@ def _command_line() -> int:
             raise typer.Exit(2)
         raise typer.Exit(serve(name))
 
+    @app.command("doctor")
+    def doctor_command(
+        quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what is not OK.")] = False,
+        json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    ) -> None:
+        """Look at settings, files, volume and backends, and say what to do; exit code 0 or 1."""
+        from restante.cli.doctor import doctor
+
+        doctor(
+            {name: partial(_settings_class, path) for name, path in SETTINGS.items()},
+            quiet=quiet,
+            json=json,
+        )
+
     app(prog_name="restante")
     return 0
+
+
+def _settings_class(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 if __name__ == "__main__":
