@@ -200,13 +200,14 @@ class Changes:
         hub: Hub,
         sessions: SessionReports,
     ) -> None:
+        self._database = database
         self._journal = JournalChanges(database, hub, sessions)
         self._sources: list[_Source] = [self._journal]
         for module in modules:
             if isinstance(module, UserdbBackend):
-                self._sources.append(UserdbChanges(module, hub))
+                self._sources.append(UserdbChanges(module, hub, self._end_others))
             elif isinstance(module, UserdbIndexBackend):
-                self._sources.append(UserdbIndexChanges(module, hub))
+                self._sources.append(UserdbIndexChanges(module, hub, self._end_others))
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -217,6 +218,13 @@ class Changes:
     async def catch_up(self) -> None:
         """Publish what our own changes wrote to the journal."""
         await self._journal.catch_up()
+
+    async def _end_others(self, address: str, keep_session: str) -> None:
+        def work(connection: Connection) -> None:
+            journal.record(connection, address, Reason.PASSWORD, keep_session=keep_session)
+
+        await self._database.run(work, write=True)
+        await self.catch_up()
 
     async def replay(self, position: int) -> Sequence[journal.Entry] | None:
         """Return the next entries after a position; None where they are no longer known."""

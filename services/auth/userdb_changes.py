@@ -11,7 +11,7 @@ in, not by a verdict either; who was in stays.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -22,6 +22,7 @@ from services.auth.backends.base import Record
 from services.auth.backends.userdb import UserdbBackend
 from services.auth.backends.userdb_index import Entry, Index, UserdbIndexBackend, signature
 from services.auth.backends.userdb_names import UserdbNames
+from services.auth.backends.userdb_passwords import KeptSessions
 from services.auth.hub import Hub
 
 POLL: Final = 0.4  # seconds
@@ -30,11 +31,16 @@ _PAGE: Final = 20_000  # accounts compared in one trip to a thread: a fraction o
 _UNKNOWN: Final = Revocation("", Reason.CHANGED)
 
 
+EndOthers = Callable[[str, str], Awaitable[None]]
+"""Ends all sessions of an address but the webmail session with this id. Raises MailError."""
+
+
 class _Poll(ABC):
     """Looks again and again."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, kept: KeptSessions, hub: Hub, end_others: EndOthers) -> None:
         self._hub = hub
+        self._kept, self._end_others = kept, end_others
         self._readable = True
         hub.lost(self)
 
@@ -52,6 +58,17 @@ class _Poll(ABC):
             self._hub.found(self)
             await asyncio.sleep(POLL)
 
+    async def _publish(self, revocation: Revocation) -> None:
+        """Tell of a change, which may be that of an owner in webmail."""
+        changed = revocation.reason is Reason.PASSWORD
+        if changed and (kept := self._kept.take(revocation.address)):
+            try:
+                await self._end_others(revocation.address, kept)
+            except MailError:
+                self._hub.publish(revocation)  # rather all than none
+        else:
+            self._hub.publish(revocation)
+
     @abstractmethod
     async def _look(self) -> None:
         """Publish what is new. Raises MailError where userdb cannot be read."""
@@ -60,8 +77,8 @@ class _Poll(ABC):
 class UserdbChanges(_Poll):
     """Watches the text files."""
 
-    def __init__(self, backend: UserdbBackend, hub: Hub) -> None:
-        super().__init__(hub)
+    def __init__(self, backend: UserdbBackend, hub: Hub, end_others: EndOthers) -> None:
+        super().__init__(backend.kept_sessions, hub, end_others)
         self._backend = backend
         self._seen: dict[str, Record] | None = None
         self._known = Known({})
@@ -73,15 +90,15 @@ class UserdbChanges(_Poll):
         elif records is not self._seen or self._known.missing:
             self._known, told = await asyncio.to_thread(compare, self._known, records, bad)
             for revocation in told:
-                self._hub.publish(revocation)
+                await self._publish(revocation)
         self._seen = records
 
 
 class UserdbIndexChanges(_Poll):
     """Watches the indexed files."""
 
-    def __init__(self, backend: UserdbIndexBackend, hub: Hub) -> None:
-        super().__init__(hub)
+    def __init__(self, backend: UserdbIndexBackend, hub: Hub, end_others: EndOthers) -> None:
+        super().__init__(backend.kept_sessions, hub, end_others)
         self._path, self._names = backend.path, backend.names
         self._seen: Index | None = None
 
@@ -103,7 +120,7 @@ class UserdbIndexChanges(_Poll):
             first = False
             for revocation in page:
                 if revocation is not None:
-                    self._hub.publish(revocation)
+                    await self._publish(revocation)
         self._seen = new
 
 

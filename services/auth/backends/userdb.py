@@ -26,7 +26,7 @@ from restante.runtime.log import get_logger
 from restante.userdb import source
 from services.auth.backends.base import Backend, Check, ModuleContext, PasswordChange, Record
 from services.auth.backends.userdb_names import UserdbNames
-from services.auth.backends.userdb_passwords import change_password
+from services.auth.backends.userdb_passwords import KeptSessions, change_password
 from services.auth.names import Login
 from services.auth.settings import AuthSettings
 
@@ -57,6 +57,7 @@ class UserdbBackend:
         """Read nothing yet. `writable`: owners may change their passwords."""
         self._path, self._names = path, names or UserdbNames()
         self._writable = writable
+        self.kept_sessions = KeptSessions()
         self._table = _Table()
         self._lock = asyncio.Lock()
 
@@ -95,9 +96,11 @@ class UserdbBackend:
         """Edit the file; False where it is not ours to write."""
         if not self._writable:
             return False
-        return await asyncio.to_thread(
-            change_password, self._path, self._names, login, change, index=False
-        )
+
+        def work() -> bool:
+            return change_password(self._path, self._names, login, change, index=False)
+
+        return await self.kept_sessions.during(login, change, work)
 
     async def close(self) -> None:
         """Nothing is kept open."""

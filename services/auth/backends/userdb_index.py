@@ -29,7 +29,7 @@ from restante.userdb.records import index_paths
 from services.auth.backends.base import Check, PasswordChange, Record
 from services.auth.backends.userdb import record_of
 from services.auth.backends.userdb_names import UserdbNames
-from services.auth.backends.userdb_passwords import change_password
+from services.auth.backends.userdb_passwords import KeptSessions, change_password
 from services.auth.names import Login
 
 log = get_logger(__name__)
@@ -94,6 +94,7 @@ class UserdbIndexBackend:
         """
         self.path, self.names = path, names
         self._writable = writable
+        self.kept_sessions = KeptSessions()
         self._index: Index | None = None
         self._lock = threading.Lock()
 
@@ -145,7 +146,11 @@ class UserdbIndexBackend:
         text = self.path.with_suffix("")
         if not self._writable or text == self.path:
             return False
-        return await asyncio.to_thread(change_password, text, self.names, login, change, index=True)
+
+        def work() -> bool:
+            return change_password(text, self.names, login, change, index=True)
+
+        return await self.kept_sessions.during(login, change, work)
 
     async def close(self) -> None:
         """Let go of the files."""

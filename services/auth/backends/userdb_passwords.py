@@ -5,8 +5,9 @@ Courier checks, and what CRAM needs is changed along: contexts of the old passwo
 opening the account. Fields that hold another password stay: an account may have one per service.
 """
 
+import asyncio
 import errno
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,32 @@ log = get_logger(__name__)
 
 _NOT_OURS: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
 _PREFIXES: Final = ("$y$", "$6$")  # the best that this system's libcrypt knows
+
+
+class KeptSessions:
+    """The webmail sessions that changed their passwords, until who watches the files sees it.
+
+    He cannot know who made a change, and would end that session with all others.
+    """
+
+    def __init__(self) -> None:
+        self._ids: dict[str, str] = {}  # by address
+
+    def take(self, address: str) -> str:
+        """Return the session that goes on, "" for none, and forget it."""
+        return self._ids.pop(address, "")
+
+    async def during(self, login: Login, change: PasswordChange, work: Callable[[], bool]) -> bool:
+        """Run `work`, which changes the files, on a thread. Raises what it raises."""
+        if change.keep_session:
+            self._ids[login.address] = change.keep_session
+        done = False
+        try:
+            done = await asyncio.to_thread(work)
+        finally:
+            if not done:
+                self._ids.pop(login.address, None)
+        return done
 
 
 def change_password(

@@ -20,6 +20,7 @@ from services.auth.mechanisms.base import Attempt
 from services.auth.names import NameRules
 from services.auth.passwords import schemes
 from tests.services.auth.conftest import make_settings, serving
+from tests.services.auth.selfservice.owner import owner_at
 from tests.services.auth.watching import watching
 
 RULES = NameRules("example.test")
@@ -160,3 +161,37 @@ async def test_through_the_service(data: Path, index: bool) -> None:
             await server.authenticator.authenticate(attempt)
         assert caught.value.kind is ErrorKind.AUTH_FAILED
         await server.authenticator.authenticate(Attempt("fred", b"a longer passphrase", "imap"))
+
+
+@pytest.mark.parametrize("index", [False, True])
+async def test_webmail_goes_on_where_it_was_changed(data: Path, index: bool) -> None:
+    top = data / "userdb"
+    edit.set_fields(
+        top, "fred", {"home": "/home/fred", "uid": "1", "gid": "1", "systempw": "{PLAIN}secret"}
+    )
+    make(top)
+    settings = make_settings(
+        data, modules="userdb", userdb=top, userdb_index=data / "userdb.dat" if index else None
+    )
+    async with (
+        serving(settings),
+        watching(str(settings.listen)) as watcher,
+        owner_at(str(settings.listen)) as guest,
+    ):
+        await watcher.synced()
+        fred, other, third = [await guest.login("fred") for _ in range(3)]
+        await fred.ChangePassword(old_password=b"secret", new_password=b"a longer passphrase")
+        for _ in range(2):  # told by who changed it, and by who watches the files
+            assert await watcher.revocation() == Revocation("fred", Reason.PASSWORD)
+        assert (await fred.GetSession()).account.address == "fred"
+        assert (await other.refused("GetSession")).kind is ErrorKind.AUTH_FAILED
+        edit.set_fields(top, "fred", {"systempw": "{PLAIN}by hand"})
+        make(top)
+        assert await watcher.revocation() == Revocation("fred", Reason.PASSWORD)
+        while True:  # until the row is gone
+            try:
+                await fred.GetSession()
+            except MailError as error:
+                assert error.kind is ErrorKind.AUTH_FAILED
+                break
+        assert (await third.refused("GetSession")).kind is ErrorKind.AUTH_FAILED
