@@ -30,11 +30,17 @@ def check(settings: Mapping[str, ServiceSettings]) -> Iterator[Finding]:
 def _files(settings: Mapping[str, ServiceSettings]) -> Finding:
     # Services raise the soft limit to the hard one themselves.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = max(one.max_connections for one in settings.values()) + _SPARE
-    if hard not in (resource.RLIM_INFINITY, -1) and hard < wanted:
-        text = f"{hard} a process; the settings allow {wanted - _SPARE} connections"
-        advice = f"LimitNOFILE={wanted} (systemd), --ulimit nofile={wanted} (docker)"
-        return warn("open files", text, f"{advice}, or RESTANTE_MAX_CONNECTIONS={hard - _SPARE}")
+    name, most = max(
+        ((name, one.max_connections) for name, one in settings.items()), key=lambda pair: pair[1]
+    )
+    wanted = most + _SPARE
+    if hard >= 0 and hard < wanted:  # -1 is unlimited
+        text = f"{hard} a process; {name} may have {most} connections"
+        advice = (
+            f"LimitNOFILE={wanted} (systemd), --ulimit nofile={wanted} (docker), "
+            f"or RESTANTE_{name.upper()}_MAX_CONNECTIONS={max(1, hard - _SPARE)}"
+        )
+        return warn("open files", text, advice)
     return ok("open files", "unlimited" if hard < 0 else f"{hard} a process")
 
 
