@@ -5,6 +5,7 @@ import shutil
 import socket
 from base64 import b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,19 @@ def test_edits_in_turn(room: CourierRoom) -> None:
     for words in ("", "bob"):
         theirs = room.ok(f"userdb -show {words}").decode()
         assert "".join(f"{line}\n" for line in edit.show(top, words or None)) == theirs
+
+
+def test_edits_at_once_lose_nothing(room: CourierRoom) -> None:
+    top = write(room.config / "userdb", "shared\tuid=1\n")
+    loop = "for n in $(seq 30); do userdb theirs$n set uid=$n; userdb shared set theirs=$n; done"
+    with ThreadPoolExecutor() as pool:
+        theirs = pool.submit(room.ok, loop)
+        for n in range(1, 31):
+            edit.set_fields(top, f"ours{n}", {"uid": str(n)})
+            edit.set_fields(top, "shared", {"ours": str(n)})
+        theirs.result()
+    assert len(edit.show(top)) == 61
+    assert sorted(edit.show(top, "shared")) == ["ours=30", "theirs=30", "uid=1"]
 
 
 @pytest.mark.parametrize("name", hmac_state.NAMES)

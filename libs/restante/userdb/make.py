@@ -149,7 +149,10 @@ class _Files:
 def locked(top: Path) -> Iterator[None]:
     """Hold the lock of makeuserdb. Raises OSError."""
     path = top.with_name(f"{top.name}.lock")
-    handle = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except PermissionError:  # root made it; only NFS asks for writing to lock
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
