@@ -64,11 +64,11 @@ class LoginSteps:
             opened = await parts.sessions.open(visitor, since=since)
             parts.note("login", opened.session, detail=admission.match.credential)
             return Step(opened, account)
-        ceremony = parts.party.login(security.passkeys, alone=False)
-        opened = await parts.sessions.open(
-            visitor, since=since, pending=True, challenge=ceremony.challenge
-        )
-        options = ceremony.options if security.passkeys else ""
+        options = challenge = ""
+        if security.passkeys:
+            ceremony = (await parts.party.get()).login(security.passkeys)
+            options, challenge = ceremony.options, ceremony.challenge
+        opened = await parts.sessions.open(visitor, since=since, pending=True, challenge=challenge)
         return Step(opened, None, await self._offered(person, security), options)
 
     async def second_factor(
@@ -99,21 +99,11 @@ class LoginSteps:
         parts.note("login", opened.session, peer=peer, detail=f"password and {name}")
         return Step(opened, account)
 
-    async def begin_passkey(self, user: str) -> tuple[str, str]:
-        """Return options for the browser, and a state to be given back.
-
-        Nothing shows whether `user` exists or has passkeys.
-        """
-        parts = self._parts
-        known: tuple[str, ...] = ()
-        if user:
-            login = parts.authenticator.login(user)
-            name = login.address if login else user[:320]
-            security = await parts.authenticator.factors.of(name)
-            known = security.passkeys or (parts.party.made_up(name),)
-        ceremony = parts.party.login(known, alone=True)
+    async def begin_passkey(self) -> tuple[str, str]:
+        """Return options for the browser, and a state to be given back."""
+        ceremony = (await self._parts.party.get()).login(())
         state = {"challenge": ceremony.challenge, "until": int(time.time()) + TIMEOUT}
-        return ceremony.options, parts.state_seal.seal(json.dumps(state), "")
+        return ceremony.options, self._parts.state_seal.seal(json.dumps(state), "")
 
     async def passkey(self, state: str, answer: str, *, peer: str, client: str) -> Step:
         """Log in by a passkey that verified its user. Raises AUTH_FAILED, DISABLED, TEMPORARY."""
@@ -190,7 +180,8 @@ class LoginSteps:
     async def _answers(
         self, address: str, passkey: Passkey, answer: str, challenge: str, *, alone: bool
     ) -> bool:
-        count = self._parts.party.check(answer, challenge, passkey, address, alone=alone)
+        party = await self._parts.party.get()
+        count = party.check(answer, challenge, passkey, address, alone=alone)
         if count is None:
             return False
         return await self._parts.database.run(

@@ -9,7 +9,7 @@ from restante.runtime.log import get_logger
 from services.auth.audit import Audit
 from services.auth.authenticator import Authenticator
 from services.auth.database.engine import Database
-from services.auth.factors.passkeys import RelyingParty
+from services.auth.factors.lazy_party import LazyParty
 from services.auth.factors.sealing import Sealer
 from services.auth.secret import service_secret
 from services.auth.selfservice.parts import Parts
@@ -34,7 +34,7 @@ def make_self(
             authenticator,
             database,
             Sessions(database, soft=settings.web_timeout_soft, hard=settings.web_timeout_hard),
-            RelyingParty(
+            LazyParty(
                 settings.passkey_domain, settings.factor_name, settings.passkey_origins, secret
             ),
             Sealer(secret, "totp"),

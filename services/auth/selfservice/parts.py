@@ -9,7 +9,7 @@ from services.auth.audit import Audit
 from services.auth.authenticator import Authenticator
 from services.auth.backends.asked import for_service
 from services.auth.database.engine import Database
-from services.auth.factors.passkeys import RelyingParty
+from services.auth.factors.lazy_party import LazyParty
 from services.auth.factors.sealing import Sealer
 from services.auth.mechanisms.base import Attempt
 from services.auth.selfservice.sessions import ENDED, Session, Sessions
@@ -24,7 +24,7 @@ class Parts:
     authenticator: Authenticator
     database: Database
     sessions: Sessions
-    party: RelyingParty
+    party: LazyParty
     totp_seal: Sealer
     state_seal: Sealer  # of passkey logins that nobody has begun a session for
     audit: Audit

@@ -61,7 +61,7 @@ class SelfServicer(self_pb2_grpc.SelfServicer):
         self, request: pb.BeginPasskeyLoginRequest
     ) -> pb.BeginPasskeyLoginResponse:
         """Begin with a passkey alone."""
-        options, state = await self._login.begin_passkey(request.user)
+        options, state = await self._login.begin_passkey()
         return pb.BeginPasskeyLoginResponse(options=options, state=state)
 
     @login_step

@@ -77,7 +77,7 @@ class Setup:
         await self._fresh(session, password)
         account = await parts.account(address)
         known = await parts.database.run(lambda c: store.list_passkeys(c, address))
-        ceremony = parts.party.registration(address, account.name, known)
+        ceremony = (await parts.party.get()).registration(address, account.name, known)
         state = secrets.token_urlsafe(24)
         until = int(time.time()) + TIMEOUT
         data = json.dumps({"challenge": ceremony.challenge})
@@ -98,7 +98,8 @@ class Setup:
         )
         if data is None:
             raise MailError(ErrorKind.NOT_FOUND, "begin with the passkey again")
-        passkey = parts.party.register(answer, str(json.loads(data)["challenge"]))
+        party = await parts.party.get()
+        passkey = party.register(answer, str(json.loads(data)["challenge"]))
         passkey = replace(passkey, name=name, created=int(now))
         await parts.database.run(
             lambda c: store.add_passkey(c, address, passkey, session.id), write=True
