@@ -264,7 +264,9 @@ def make_parents(path: Path, below: Path, identity: Identity | None) -> None:
                 child = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
             stack.callback(os.close, child)
             if made:
-                if last and identity is not None and who is None:
+                if not last:
+                    os.fchmod(child, 0o711)  # whatever the umask: owners pass through
+                elif identity is not None and who is None:
                     os.fchown(child, identity.uid, identity.gid)
                 os.fsync(parent)
             parent = child

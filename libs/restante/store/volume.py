@@ -27,7 +27,9 @@ def check_volume(mail_root: Path) -> None:
 
 def create_volume(mail_root: Path) -> None:
     """Make `mail_root` a mail volume; harmless where it is one. Raises OSError."""
-    mail_root.mkdir(mode=0o711, parents=True, exist_ok=True)
+    if not mail_root.is_dir():
+        mail_root.mkdir(parents=True, exist_ok=True)
+        mail_root.chmod(0o711)  # whatever the umask: owners of mail pass through
     fd = os.open(mail_root / SENTINEL, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         os.fsync(fd)

@@ -94,7 +94,16 @@ def everything(target: AccountStore) -> None:
     target.delete(("Play",))
 
 
-async def test_all_that_is_made_belongs_to_the_owner(store: MailStore) -> None:
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0])
+async def test_all_that_is_made_belongs_to_the_owner(store: MailStore, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        await all_is_owned(store)
+    finally:
+        os.umask(before)
+
+
+async def all_is_owned(store: MailStore) -> None:
     ann, bob = opened(store, "ann", ANN), opened(store, "bob", BOB, "1000000S")
     for target, uid in ((ann, ANN), (bob, BOB)):
         await store.pool.run(everything, target)
