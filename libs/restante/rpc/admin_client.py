@@ -4,7 +4,7 @@ Errors are MailError as everywhere; an auth service that cannot be reached is TE
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,11 +12,13 @@ from typing import Any, Final, Protocol, Self, TypeVar
 
 import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from restante.model import Account, ErrorKind, MailError
 from restante.rpc.admin.v1 import admin_pb2 as pb
 from restante.rpc.admin.v1 import admin_pb2_grpc
 from restante.rpc.admin_reports import Imported, LoginTest, SessionInfo, SessionList
+from restante.rpc.admin_values import ROLES, AuditInfo, MasterInfo, SecurityInfo, TokenInfo
 from restante.rpc.auth.v1 import auth_pb2, auth_pb2_grpc
 from restante.rpc.channel import CHANNEL_OPTIONS, ClientTls
 from restante.rpc.convert import account_of
@@ -287,6 +289,75 @@ class AdminClient:
         """Import up to 500 accounts in one transaction; what became of each, in their order."""
         answer = self._call(self._stub.ImportAccounts, request, BATCH_SECONDS)
         return [Imported(result.outcome, result.text) for result in answer.results]
+
+    def create_token(
+        self, name: str, role: str, domains: Sequence[str] = (), *, expires: int = 0
+    ) -> tuple[TokenInfo, str]:
+        """Make a token; return it and its secret, which nobody can be told again.
+
+        `role` is one of admin_values.ROLES; `expires` in unix seconds, 0 for never. Raises
+        MailError(BAD_REQUEST).
+        """
+        token = pb.Token(
+            name=name,
+            role=ROLES.get(role, pb.ROLE_UNSPECIFIED),
+            domains=domains,
+            expires=Timestamp(seconds=expires) if expires else None,
+        )
+        answer = self._call(self._stub.CreateToken, pb.CreateTokenRequest(token=token))
+        return TokenInfo.of(answer.token), answer.secret
+
+    def tokens(self) -> list[TokenInfo]:
+        """Return all tokens, the oldest first."""
+        answer = self._call(self._stub.ListTokens, pb.ListTokensRequest())
+        return [TokenInfo.of(token) for token in answer.tokens]
+
+    def delete_token(self, token: str) -> None:
+        """End a token by its id. Raises MailError(NOT_FOUND)."""
+        self._call(self._stub.DeleteToken, pb.DeleteTokenRequest(id=token))
+
+    def create_master(self, address: str, domains: Sequence[str] = ()) -> MasterInfo:
+        """Let an account log in as others. Raises MailError(NO_SUCH_USER | ALREADY_EXISTS)."""
+        master = pb.Master(address=address, domains=domains)
+        request = pb.CreateMasterRequest(master=master)
+        return MasterInfo.of(self._call(self._stub.CreateMaster, request))
+
+    def masters(self) -> list[MasterInfo]:
+        """Return all masters by address."""
+        answer = self._call(self._stub.ListMasters, pb.ListMastersRequest())
+        return [MasterInfo.of(master) for master in answer.masters]
+
+    def delete_master(self, address: str) -> None:
+        """Make a master an account like any other. Raises MailError(NOT_FOUND)."""
+        self._call(self._stub.DeleteMaster, pb.DeleteMasterRequest(address=address))
+
+    def security(self, address: str) -> SecurityInfo:
+        """Return second factors and app passwords. Raises MailError(NO_SUCH_USER)."""
+        request = pb.GetSecurityRequest(address=address)
+        return SecurityInfo.of(self._call(self._stub.GetSecurity, request))
+
+    def reset_second_factor(self, address: str) -> None:
+        """Take the second factor away from somebody who lost it. Raises MailError(NO_SUCH_USER)."""
+        request = pb.ResetSecondFactorRequest(address=address)
+        self._call(self._stub.ResetSecondFactor, request)
+
+    def delete_app_password(self, address: str, app_password: str) -> None:
+        """Withdraw an app password by its id. Raises MailError(NOT_FOUND)."""
+        request = pb.DeleteAppPasswordRequest(address=address, id=app_password)
+        self._call(self._stub.DeleteAppPassword, request)
+
+    def audit(self, address: str = "", domain: str = "", action: str = "") -> Iterator[AuditInfo]:
+        """Yield entries of the audit log, the newest first."""
+        token = ""
+        while True:
+            request = pb.ListAuditRequest(
+                address=address, domain=domain, action=action, page_size=_PAGE, page_token=token
+            )
+            page = self._call(self._stub.ListAudit, request)
+            yield from map(AuditInfo.of, page.entries)
+            token = page.next_page_token
+            if not token:
+                return
 
     def enumerate(self) -> Iterator[Account]:
         """Yield every account of every module. Raises MailError(TEMPORARY), also midway."""
