@@ -174,8 +174,8 @@ class Session:
         return offered(
             self.backend.settings.sasl_mechanisms,
             private=private,
-            bindings=bool(self.client.bindings),
-            certificate=bool(self.client.certificate),
+            bindings=lambda: self.client.bindings,
+            certificate=self.client.certificate,
         )
 
     def folder(self, name: bytes, *, create: bool = False) -> FolderName:

@@ -249,8 +249,8 @@ def _offered(session: Session, *, private: bool) -> tuple[str, ...]:
     return offered(
         session.backend.settings.sasl_mechanisms,
         private=private,
-        bindings=bool(session.peer.bindings),
-        certificate=bool(session.peer.certificate),
+        bindings=lambda: session.peer.bindings,
+        certificate=session.peer.certificate,
     )
 
 

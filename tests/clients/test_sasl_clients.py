@@ -236,6 +236,17 @@ def end_point(system: System) -> bytes:
 P = "p=tls-server-end-point,,"
 
 
+def test_gsasl_binds_by_exporter(system: System) -> None:
+    """GNU SASL takes -PLUS by itself where it is offered, with tls-exporter (RFC 9266)."""
+    gsasl = need("gsasl")
+    _, port = system.address("imap")
+    command = [gsasl, "--imap", f"--connect=localhost:{port}", "--starttls", "--quiet"]
+    command += [f"--authentication-id={USER}", f"--password={PASSWORD}"]
+    said = run([*command, f"--x509-ca-file={system.certificate}"])
+    assert b"AUTHENTICATE SCRAM-SHA-256-PLUS" in said
+    assert b"Logged in" in said
+
+
 def test_scram_plus_binds_to_our_certificate(system: System) -> None:
     plus = "SCRAM-SHA-256-PLUS"
     bound = ScramClient(USER, PASSWORD, header=P, binding=end_point(system))

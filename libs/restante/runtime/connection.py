@@ -19,14 +19,13 @@ import asyncio
 import ssl
 import time
 from abc import abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from restante.runtime.log import get_logger
 from restante.runtime.proxy_protocol import MAX_HEADER, parse
-from restante.runtime.tls import NO_BINDINGS, ServerContext, client_name
+from restante.runtime.tls import bindings_of, client_name
 from restante.runtime.wheel import Timed
 
 if TYPE_CHECKING:
@@ -55,9 +54,13 @@ class Peer:
     local_port: int = 0
     tls: bool = False
     tls_info: str = ""  # such as "TLSv1.3 TLS_AES_256_GCM_SHA384"
-    # SASL channel binding data by type
-    bindings: Mapping[str, bytes] = field(default_factory=lambda: NO_BINDINGS, repr=False)
+    tls_object: ssl.SSLObject | None = field(default=None, repr=False)
     certificate: str = ""  # the name in the client's verified certificate
+
+    @property
+    def bindings(self) -> dict[str, bytes]:
+        """SASL channel binding data by type, empty without TLS; made anew each time."""
+        return bindings_of(self.tls_object) if self.tls_object is not None else {}
 
 
 @dataclass(slots=True)
@@ -225,10 +228,9 @@ class Connection(asyncio.Protocol, Timed):
         cipher = tls.cipher() if tls else None
         self.peer.tls = True
         self.peer.tls_info = f"{tls.version()} {cipher[0]}" if cipher else ""
-        if isinstance(context, ServerContext):
-            self.peer.bindings = context.bindings
-            if context.verify_mode is not ssl.CERT_NONE and tls:
-                self.peer.certificate = client_name(tls)
+        self.peer.tls_object = tls
+        if tls and context.verify_mode is not ssl.CERT_NONE:
+            self.peer.certificate = client_name(tls)
 
     def interrupt(self) -> None:
         """Make the pending, or else the next, receive() raise Interrupted."""

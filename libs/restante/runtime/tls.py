@@ -11,9 +11,7 @@ import hashlib
 import os
 import ssl
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from cryptography import x509
@@ -21,19 +19,18 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from restante.model import ErrorKind, MailError
 from restante.runtime.log import get_logger
+from restante.runtime.tls_exporter import exporter
 
 _LOOK_EVERY: Final = 1.0  # seconds
 _log = get_logger(__name__)
 
 Stamp = tuple[int, ...]
 
-NO_BINDINGS: Final[Mapping[str, bytes]] = MappingProxyType({})
-
 
 class ServerContext(ssl.SSLContext):
-    """A context that knows the channel binding data of its certificate, by type (RFC 5929)."""
+    """A context that knows its certificate's tls-server-end-point (RFC 5929), b"" if undefined."""
 
-    bindings: Mapping[str, bytes] = NO_BINDINGS
+    end_point: bytes = b""
 
 
 class TlsContexts:
@@ -81,8 +78,7 @@ class TlsContexts:
         at = f"{self._certificate} and its key"
         try:
             context.load_cert_chain(self._certificate, self._key)
-            bound = end_point(self._certificate.read_bytes())
-            context.bindings = {"tls-server-end-point": bound} if bound else {}
+            context.end_point = end_point(self._certificate.read_bytes())
             if self._client_ca is not None:
                 at = str(self._client_ca)
                 context.load_verify_locations(self._client_ca)
@@ -105,6 +101,16 @@ def end_point(chain: bytes) -> bytes:
         return b""
     name = "sha256" if algorithm.name in ("md5", "sha1") else algorithm.name
     return hashlib.new(name, certificate.public_bytes(Encoding.DER)).digest()
+
+
+def bindings_of(connection: ssl.SSLObject) -> dict[str, bytes]:
+    """Return the channel binding data of a connection by type: the best first."""
+    context = connection.context
+    found = {
+        "tls-exporter": exporter(connection),
+        "tls-server-end-point": context.end_point if isinstance(context, ServerContext) else b"",
+    }
+    return {name: data for name, data in found.items() if data}
 
 
 def client_name(connection: ssl.SSLObject) -> str:

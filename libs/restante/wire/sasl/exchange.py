@@ -11,7 +11,7 @@ A line "*" aborts (RFC 4422 section 3.3). Every method but accepted and refused 
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -45,20 +45,24 @@ _IN_CLEAR: Final = (
 
 
 def offered(
-    configured: Sequence[str], *, private: bool, bindings: bool, certificate: bool
+    configured: Sequence[str],
+    *,
+    private: bool,
+    bindings: Callable[[], Mapping[str, bytes]],
+    certificate: str,
 ) -> tuple[str, ...]:
     """Return what may be used on a connection, of what the operator allows, in his order.
 
-    `private`: what shows a secret to whoever reads along is allowed here. `bindings`: there is
-    channel binding data. `certificate`: a client certificate was verified.
+    `private`: what shows a secret to whoever reads along is allowed here. `bindings` returns the
+    channel binding data, `certificate` is the name in the client's certificate (Scene).
     """
 
     def fits(name: str) -> bool:
         if name in _IN_CLEAR:
             return private
         if name == "EXTERNAL":
-            return certificate
-        return bindings or not name.endswith("-PLUS")
+            return bool(certificate)
+        return not name.endswith("-PLUS") or bool(bindings())
 
     return tuple(name for name in configured if fits(name))
 

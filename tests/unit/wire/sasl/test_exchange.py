@@ -107,7 +107,12 @@ def test_the_setting_knows_the_same_names() -> None:
 
 def test_what_is_offered_where() -> None:
     def names(*, private: bool, bindings: bool = False, certificate: bool = False) -> set[str]:
-        found = offered(MECHANISMS, private=private, bindings=bindings, certificate=certificate)
+        found = offered(
+            MECHANISMS,
+            private=private,
+            bindings=lambda: {"tls-exporter": b"x"} if bindings else {},
+            certificate="fred" if certificate else "",
+        )
         return set(found)
 
     cram = {"CRAM-MD5", "CRAM-SHA1", "CRAM-SHA256", "SCRAM-SHA-256"}
@@ -116,7 +121,7 @@ def test_what_is_offered_where() -> None:
     assert "SCRAM-SHA-256-PLUS" in names(private=True, bindings=True)
     assert "EXTERNAL" in names(private=True, certificate=True)
     order = ("SCRAM-SHA-256", "PLAIN")
-    assert offered(order, private=True, bindings=False, certificate=False) == order
+    assert offered(order, private=True, bindings=dict, certificate="") == order
 
 
 def test_passwords_in_plain_commands_are_plain_by_another_name() -> None:
