@@ -17,7 +17,7 @@ for RESTANTE_VERDICT_SECONDS at most.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -112,7 +112,7 @@ class CourierSqlBackend:
         """Never asked: the tables keep hashes, or passwords."""
         return False
 
-    async def records(self) -> AsyncIterator[Record]:
+    async def records(self) -> AsyncGenerator[Record, None]:
         """Yield every account as the server sends them, in constant memory.
 
         Passwords are not among what is asked for. Raises MailError(TEMPORARY), also midway; for
@@ -307,7 +307,15 @@ class _Reading:
             if self._connection is not None:
                 stack.callback(self._connection.close)
                 if not self._complete:
+                    _abandon(self._result)
                     self._connection.invalidate()
+
+
+def _abandon(result: CursorResult[Any] | None) -> None:
+    """Leave a list where it is: PyMySQL would read the rest of it, from a closed connection."""
+    pending = getattr(result.cursor, "_result", None) if result is not None else None
+    if pending is not None:
+        pending.unbuffered_active = False
 
 
 def _rows(

@@ -51,7 +51,6 @@ def _servers(config: CourierSqlConfig, limits: Limits) -> Servers:
         "database": values["DATABASE"],
         "charset": values.get("CHARACTER_SET", "utf8mb4"),
         "client_flag": CLIENT.FOUND_ROWS | _number(values, "OPT"),
-        "autocommit": True,
         "init_command": _STRICT,
         "connect_timeout": limits.connect,
         "read_timeout": limits.answer,

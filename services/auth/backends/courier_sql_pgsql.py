@@ -44,8 +44,9 @@ def _servers(config: CourierSqlConfig, limits: Limits) -> Servers:
 
     def connect() -> "psycopg.Connection[Any]":
         # Names of prepared statements would be in the way of poolers.
-        made = psycopg.connect(text, autocommit=True, prepare_threshold=None)
+        made = psycopg.connect(text, prepare_threshold=None)
         made.execute(f"SET statement_timeout = {limits.answer * 1000}")
+        made.commit()
         return made
 
     return Servers("postgresql+psycopg", [("the servers of PGSQL_CONNECTION", connect)], limits)
