@@ -126,6 +126,21 @@ async def test_each_protocol_is_a_service_of_its_own(client: AuthClient) -> None
     assert await kind(client, "fred", "unix", "../imap") is ErrorKind.AUTH_FAILED
 
 
+async def test_a_change_by_others_holds_at_once(running: AuthProcess, host: PamHost) -> None:
+    client = AuthClient(running.target, verdict_seconds=600)
+    client.watch(lambda _: None)
+    try:
+        host.service("changing", host.password_file("changing", ann="old"), PERMIT)
+        assert await kind(client, "ann", "old", "changing") is None
+        host.password_file("changing", ann="new")
+        assert await kind(client, "ann", "old", "changing") is ErrorKind.AUTH_FAILED
+        assert await kind(client, "ann", "new", "changing") is None
+        host.service("changing", "auth required pam_permit.so", "account required pam_deny.so")
+        assert await kind(client, "ann", "new", "changing") is ErrorKind.AUTH_FAILED
+    finally:
+        await client.close()
+
+
 async def test_the_unix_password_and_expired_and_locked_accounts(client: AuthClient) -> None:
     assert await kind(client, "ann", "unix", "webmail") is None
     assert await kind(client, "ann", "Unix", "webmail") is ErrorKind.AUTH_FAILED

@@ -7,6 +7,7 @@
 - Each protocol is a PAM service of its own ("imap", "pop3", "webmail", "smtp"; by setting others),
   PAM_RHOST is the client's address. A password fits when both pam_authenticate and pam_acct_mgmt
   agree: an account that PAM finds expired or locked is refused like a wrong password.
+- Nobody tells us when a password or an account changes: every login asks PAM (Record.reusable).
 - What PAM cannot decide (a directory that is away, a module that is missing, hangs or dies) is
   TEMPORARY; so is every error of the name service other than a certain "no such user".
 
@@ -188,7 +189,7 @@ class PamBackend:
             maildir=path / self._maildir,
             name=gecos.decode("utf-8", "replace").partition(",")[0],
         )
-        return Record(account, checks=True)
+        return Record(account, checks=True, reusable=False)  # nobody tells us of changes
 
 
 def _user(answer: Fields) -> Fields:
