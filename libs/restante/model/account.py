@@ -69,9 +69,14 @@ class Options(Mapping[str, str]):
         return Options(self.items_ + tuple(p for p in defaults.items_ if p[0] not in own))
 
     def enabled(self, name: str) -> bool:
-        """Read a switch as Courier does: a number other than 0, or a value starting t/T/y/Y."""
-        value = self.get(name, "")
-        if value[:1] in ("t", "T", "y", "Y"):
+        """Read a switch as Courier does: a number other than 0, or a value starting t/T/y/Y.
+
+        A bare name, or one with an empty value, is on, too: so Courier's servers read it.
+        """
+        value = self.get(name)
+        if value is None:
+            return False
+        if value[:1] in ("", "t", "T", "y", "Y"):
             return True
         digits = value.lstrip("+-")
         end = 0

@@ -42,7 +42,7 @@ def test_quota_refuses_what_it_cannot_read(text: str) -> None:
         ("yes", True),
         ("Y", True),
         ("0", False),
-        ("", False),
+        ("", True),  # as Courier's servers: tests/contract/test_options.py
         ("no", False),
         ("00", False),
         ("-1", True),
@@ -59,7 +59,8 @@ def test_options_keep_repeats_and_take_absent_defaults() -> None:
     merged = own.merged(Options.parse("disablepop3=1,wbnodsn=1,group=c"))
     assert str(merged) == "group=a,group=b,disablepop3=0,bare,wbnodsn=1"
     assert not merged.enabled("disablepop3")
-    assert not merged.enabled("bare")
+    assert merged.enabled("bare")
+    assert not merged.enabled("absent")
 
 
 @given(st.integers(0, 63), st.sampled_from(["", "ab", "x"]))
