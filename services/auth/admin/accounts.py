@@ -50,6 +50,7 @@ class Accounts:
                 request.password, request.password_hash, login.address, given.name
             ),
             disabled=given.disabled,
+            verifiers=await self._verifiers(request.password),
         )
         row = await self._database.run(
             lambda c: directory.create_account(c, new, sql.mail_root), write=True
@@ -134,9 +135,9 @@ class Accounts:
                 return pb.SetPasswordResponse(changed=False)
         stored = await self._stored(request.password, request.password_hash, address, row["name"])
         if not request.dry_run:
-            values = {"password": stored}
+            values, verifiers = {"password": stored}, await self._verifiers(request.password)
             await self._database.run(
-                lambda c: directory.update_account(c, address, values), write=True
+                lambda c: directory.update_account(c, address, values, verifiers), write=True
             )
         return pb.SetPasswordResponse(changed=True)
 
@@ -161,6 +162,10 @@ class Accounts:
         if given_hash and not schemes.scheme_of(given_hash):
             raise MailError(ErrorKind.BAD_REQUEST, "a hash of an unknown scheme")
         return given_hash
+
+    async def _verifiers(self, password: bytes) -> dict[str, str]:
+        """Return what challenges need of a password, where a setting wants that kept."""
+        return await self._tools.authenticator.verifiers(password) if password else {}
 
     def _account(self, row: RowMapping) -> pb.Account:
         account = self._tools.accounts.record_of(row).account

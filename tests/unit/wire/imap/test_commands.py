@@ -80,6 +80,7 @@ COMMANDS: list[tuple[bytes, Command]] = [
     (b'a LOGIN "f" "a\\"b\\\\ {5}"', Login("a", b"f", b'a"b\\ {5}')),
     (b"a LOGIN {1}\r\nf {4+}\r\n\r\n x", Login("a", b"f", b"\r\n x")),
     (b"a LOGIN {0}\r\n {0+}\r\n", Login("a", b"", b"")),
+    (b"a LOGIN fred*master 50%*", Login("a", b"fred*master", b"50%*")),
     (b"a LOGIN {5+}\r\n{3}\r\n x", Login("a", b"{3}\r\n", b"x")),
     (b'a LOGIN f "p\xc3\xa4"', Login("a", b"f", b"p\xc3\xa4")),
     (b"a ENABLE condstore X-Y", Enable("a", ("CONDSTORE", "X-Y"))),

@@ -68,11 +68,15 @@ def read_authenticate(c: Cursor, tag: str) -> Authenticate:
 
 
 def read_login(c: Cursor, tag: str) -> Login:
-    """Read user and password."""
+    """Read user and password.
+
+    Unquoted they may hold "*" and "%", which no astring may: people type "fred*master" as it is,
+    programs such as imaplib send it so, and other servers take it.
+    """
     c.sp()
-    user = c.astring()
+    user = c.list_mailbox()
     c.sp()
-    password = c.astring()
+    password = c.list_mailbox()
     c.end()
     return Login(tag, user, password)
 
