@@ -7,6 +7,9 @@ Invariants
   recorded before is in the table (or the database refused it): an administrator's change is
   answered after its row was written.
 - No password, hash, token or code is ever given to `record`.
+- It is cheap: about 9 us of the loop for a line, as much on a database thread for a row, and one
+  sync of the disk for all rows of a second. So logins are in the table by default; where it shall
+  stay small, RESTANTE_AUTH_AUDIT_TABLE leaves them out.
 
 What is not here: a login that a worker of imap, pop3 or webmail answers from its own remembered
 verdict (restante.rpc.verdicts) never reaches auth; the first login of a client in
@@ -44,6 +47,7 @@ _BATCH: Final = 1_000  # rows of one transaction
 _PRUNE_SECONDS: Final = 3600.0
 _PRUNE_ROWS: Final = 5_000  # of one transaction: others want the database, too
 
+_TOLD: Final = ("action", "actor", "address", "service", "peer", "result", "detail")
 _DROPPED: Final = Counter("restante_auth_audit_dropped", "Audit rows that the table never got.")
 
 
@@ -246,7 +250,9 @@ class _LineFile:
 
 
 def _told(entry: Entry) -> dict[str, str]:
-    """Return what a line says: all that is not empty."""
-    names = ("action", "actor", "address", "service", "peer", "result", "detail")
-    values = (getattr(entry, name)[:_MAX] for name in names)
-    return {name: value for name, value in zip(names, values, strict=True) if value}
+    """Return what a line says: all that is not empty, but for what the address says, too."""
+    return {
+        name: value[:_MAX]
+        for name, value in zip(_TOLD, (*entry[1:4], *entry[5:9]), strict=True)
+        if value
+    }

@@ -3,12 +3,14 @@
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from operator import gt
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select
 
 from services.auth.database.schema import audit
 
+# Columns in the order of an Entry's fields, with what they hold at most.
 _WIDTHS: Final = {
     "action": 64,
     "actor": 400,
@@ -76,8 +78,10 @@ def prune(connection: Connection, *, days: int, limit: int) -> int:
 
 
 def _row(entry: Entry) -> dict[str, object]:
-    values = {name: _text(getattr(entry, name), width) for name, width in _WIDTHS.items()}
-    return {"time": int(entry.time), **values}
+    values: tuple[str, ...] = entry[1:9]
+    if not "".join(values).isprintable() or any(map(gt, map(len, values), _WIDTHS.values())):
+        values = tuple(map(_text, values, _WIDTHS.values()))
+    return {"time": int(entry.time), **dict(zip(_WIDTHS, values, strict=True))}
 
 
 def _text(value: str, width: int) -> str:

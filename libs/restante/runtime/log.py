@@ -144,13 +144,12 @@ def _is_secret(key: str) -> bool:
 
 def _timestamp() -> str:
     now = time.time()
-    second = int(now)
-    return f"{_second(second)}.{int((now - second) * 1000):03d}Z"
+    return f"{_second(int(now))}.{int(now % 1 * 1000):03d}Z"
 
 
 @lru_cache(maxsize=2)
-def _second(second: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+def _second(now: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
 
 
 def _console_line(logger: Any, method: str, event: Event) -> str:

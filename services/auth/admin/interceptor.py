@@ -7,6 +7,7 @@ other way they fail.
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, Final, TypeAlias
+from urllib.parse import unquote
 
 import grpc
 from grpc import aio
@@ -77,4 +78,13 @@ def _credentials(context: Context) -> Credentials:
         if key == "authorization":
             bearer = bearer_of(value)
             break
-    return Credentials(context.peer(), bearer, names)
+    return Credentials(peer_address(context.peer()), bearer, names)
+
+
+def peer_address(peer: str) -> str:
+    """Return the IP address in a name such as "ipv4:192.0.2.1:4711"; others as they are."""
+    kind, _, rest = peer.partition(":")
+    if kind not in ("ipv4", "ipv6"):
+        return peer
+    host = unquote(rest.rpartition(":")[0]).strip("[]")
+    return host.partition("%")[0] or peer

@@ -17,6 +17,7 @@ from restante.rpc.admin.v1 import admin_pb2_grpc
 from restante.rpc.admin_client import read_token
 from restante.rpc.client import AdminClient, AuthClient
 from restante.rpc.errors import error_of
+from services.auth.admin.interceptor import peer_address
 from services.auth.admin.rules import RULES
 from services.auth.server import AuthServer
 from tests.services.auth.conftest import make_settings, serving
@@ -81,6 +82,17 @@ async def test_no_method_answers_without_the_token(
             error = error_of(caught.value.trailing_metadata(), "")
             assert error is not None
             assert error.kind is ErrorKind.PERMISSION
+
+
+def test_peers_are_addresses() -> None:
+    for peer, address in (
+        ("ipv4:192.0.2.1:4711", "192.0.2.1"),
+        ("ipv6:%5B2001:db8::1%5D:4711", "2001:db8::1"),
+        ("ipv6:%5Bfe80::1%25eth0%5D:4711", "fe80::1"),
+        ("unix:", "unix:"),
+        ("", ""),
+    ):
+        assert peer_address(peer) == address
 
 
 def test_domains(client: AdminClient) -> None:
