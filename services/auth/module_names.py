@@ -13,4 +13,6 @@ MODULES: Final = {
     "pam": "services.auth.backends.pam",
     "userdb": "services.auth.backends.userdb",
     "ldap": "services.auth.backends.ldap",
+    "http": "services.auth.backends.http",
+    "pipe": "services.auth.backends.pipe",
 }

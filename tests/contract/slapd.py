@@ -180,8 +180,10 @@ class Slapd:
         assert done.returncode == 0, done.stderr
 
     def add(self, ldif: str) -> None:
-        """Add entries while the server runs."""
-        self._tool("ldapadd", ldif)
+        """Add entries while the server runs, in the place of those that have their names."""
+        names = [line[4:] for line in ldif.splitlines() if line.startswith("dn: ")]
+        self._tool("ldapdelete", "\n".join((*reversed(names), "")), "-M", "-c", check=False)
+        self._tool("ldapadd", ldif, "-M")
 
     def modify(self, ldif: str) -> None:
         """Change entries while the server runs."""
@@ -249,7 +251,7 @@ class Slapd:
         finally:
             self._process.send_signal(signal.SIGCONT)
 
-    def _tool(self, name: str, text: str, *words: str) -> str:
+    def _tool(self, name: str, text: str, *words: str, check: bool = True) -> str:
         done = subprocess.run(
             [name, "-x", "-H", self.uri, "-D", f"cn=root,{SUFFIX}", "-w", "root", *words],
             input=text.encode(),
@@ -257,7 +259,7 @@ class Slapd:
             check=False,
             timeout=30,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0 or not check, done.stderr
         return done.stdout.decode()
 
 

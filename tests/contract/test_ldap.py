@@ -388,23 +388,24 @@ async def test_aliases_are_followed_where_the_file_says_so(slapd: Slapd, make: M
     assert await backend.find(login("fred@isp.test"))
 
 
-async def test_a_referral_is_a_fault_unless_it_is_to_be_ignored(slapd: Slapd, make: Make) -> None:
-    base = f"ou=branch,{SUFFIX}"
-    slapd.add(
-        f"dn: {base}\nobjectClass: organizationalUnit\nou: branch\n\n"
-        f"dn: ou=away,{base}\nobjectClass: referral\nobjectClass: extensibleObject\nou: away\n"
-        "ref: ldap://elsewhere.test/o=away\n\n"
+async def test_a_referral_is_a_fault_unless_it_is_to_be_ignored(make: Make) -> None:
+    elsewhere = (
+        f"dn: ou=away,{SUFFIX}\nobjectClass: referral\nobjectClass: extensibleObject\n"
+        "ou: away\nref: ldap://elsewhere.test/o=away\n\n"
     )
-    backend = await make(rc(slapd.uri, BASEDN=base))
-    await temporary(backend.find(login("nobody@isp.test")))
-    backend = await make(rc(slapd.uri, BASEDN=base), ldap_ignore_referrals=True)
-    assert await backend.find(login("nobody@isp.test")) is None
+    with running_slapd(elsewhere + person("fred")) as server:
+        backend = await make(rc(server.uri))
+        assert await backend.find(login("fred@isp.test"))
+        await temporary(backend.find(login("nobody@isp.test")))
+        backend = await make(rc(server.uri), ldap_ignore_referrals=True)
+        assert await backend.find(login("nobody@isp.test")) is None
 
 
 async def test_logins_end_to_end(slapd: Slapd, make: Make, tmp_path: Path) -> None:
     """Through the whole service: nothing is remembered of a directory that others change."""
     slapd.add(person("whole", userPassword=SECRET))
     (tmp_path / "rc").write_text(rc(slapd.uri))
+    (tmp_path / "rc").chmod(0o600)
     settings = make_settings(tmp_path, ldaprc=tmp_path / "rc", modules=("ldap",))
     async with serving(settings) as server:
         client = AuthClient(str(settings.listen))

@@ -14,7 +14,7 @@ Invariants
 import asyncio
 import ssl
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 from urllib.parse import unquote, urlsplit
 
 from restante.wire.ldap import message
@@ -144,9 +144,8 @@ class LdapConnection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport; called again after StartTLS by some loops."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a TCP or unix connection has no other
-        self._transport = transport
+        """Keep the transport."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's has no common base
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the server."""
