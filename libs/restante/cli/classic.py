@@ -25,8 +25,11 @@ _RAW: Final = {
 }
 
 
-def application(name: str, command: Command, help_text: str) -> typer.Typer:
-    """Return the Typer application of `restante NAME`."""
+def application(name: str, command: Command, help_text: str, *calls: str) -> typer.Typer:
+    """Return the Typer application of `restante NAME`; `calls` are the ways to call it."""
+    if calls:
+        lines = "\n".join(calls)
+        help_text = f"{help_text}\n\n\b\n{lines}"
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
     @app.command(name, context_settings=dict(_RAW), help=help_text)

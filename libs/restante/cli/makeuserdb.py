@@ -35,7 +35,7 @@ def command(words: Sequence[str]) -> int:
     return 0
 
 
-app = classic.application("makeuserdb", command, "Make userdb.dat from a userdb.")
+app = classic.application("makeuserdb", command, "Make userdb.dat from a userdb.", _USAGE)
 
 
 def main() -> int:

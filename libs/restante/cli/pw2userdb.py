@@ -8,11 +8,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from restante.cli import classic
 from restante.model import ErrorKind, MailError
 from restante.userdb.passwd import convert
+
+_USAGE: Final = "pw2userdb [--passwd FILE] [--shadow FILE | --noshadow] [--nouid] [--domain NAME]"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -35,7 +37,7 @@ def command(words: Sequence[str]) -> int:
     return 0
 
 
-app = classic.application("pw2userdb", command, "Print the system's accounts as a userdb.")
+app = classic.application("pw2userdb", command, "Print the system's accounts as a userdb.", _USAGE)
 
 
 def main() -> int:

@@ -118,7 +118,9 @@ def _make_folders(path: Path) -> None:
             folder.mkdir(mode=0o700)
 
 
-app = classic.application("userdb", command, "Change records of a userdb, as Courier's userdb.")
+app = classic.application(
+    "userdb", command, "Change records of a userdb, as Courier's userdb.", *_USAGE
+)
 
 
 def main() -> int:

@@ -50,19 +50,18 @@ _KINDS: Final[dict[str, Callable[[bytes], str]]] = {
 }
 
 
+_USAGE: Final = f"userdbpw [{' | '.join(f'-{name}' for name in _KINDS)}]"
+
+
 def command(words: Sequence[str]) -> int:
     """Do what the words say. Raises MailError."""
     if len(words) > 1 or (words and not words[0].startswith("-")):
-        return _usage()
+        return classic.usage(_USAGE)
     kind = _KINDS.get(words[0].lstrip("-") if words else _DEFAULT)
     if kind is None:
-        return _usage()
+        return classic.usage(_USAGE)
     print(kind(_password()))
     return 0
-
-
-def _usage() -> int:
-    return classic.usage(f"userdbpw [{' | '.join(f'-{name}' for name in _KINDS)}]")
 
 
 def _password() -> bytes:
@@ -78,7 +77,7 @@ def _password() -> bytes:
     return password
 
 
-app = classic.application("userdbpw", command, "Print a password's hash for userdb.")
+app = classic.application("userdbpw", command, "Print a password's hash for userdb.", _USAGE)
 
 
 def main() -> int:

@@ -32,7 +32,13 @@ def certificate_files() -> tuple[Path, Path]:
 
 
 def userdb() -> Path:
-    """Return RESTANTE_AUTH_USERDB, by default the data directory's auth/userdb."""
+    """Return the userdb text that the auth service uses.
+
+    That is the one beside RESTANTE_AUTH_USERDB_INDEX where this is set, else RESTANTE_AUTH_USERDB,
+    by default the data directory's auth/userdb.
+    """
+    if os.environ.get("RESTANTE_AUTH_USERDB_INDEX"):
+        return _path("RESTANTE_AUTH_USERDB_INDEX", Path()).with_suffix("")
     return _path("RESTANTE_AUTH_USERDB", data_dir() / "auth" / "userdb")
 
 

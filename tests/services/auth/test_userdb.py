@@ -8,12 +8,14 @@ import pytest
 
 from restante.model import ErrorKind, MailError, Quota
 from restante.runtime import environment
+from restante.userdb.records import index_paths
 from services.auth.backends.userdb import UserdbBackend
 from services.auth.backends.userdb_names import UserdbNames
 from services.auth.names import NameRules
 from services.auth.settings import AuthSettings
 
 RULES = NameRules("example.test")
+SHADOW = "userdbshadow.dat"
 NAMES = UserdbNames("example.test")
 
 LINES = """\
@@ -170,3 +172,7 @@ def test_commands_change_what_the_service_reads(
     assert environment.userdb() == AuthSettings(**from_environment).userdb
     monkeypatch.setenv("RESTANTE_AUTH_USERDB", "~/userdb")
     assert environment.userdb() == AuthSettings(**from_environment).userdb
+    monkeypatch.setenv("RESTANTE_AUTH_USERDB_INDEX", "/etc/courier/userdb.dat")
+    index = AuthSettings(**from_environment).userdb_index
+    assert index is not None
+    assert index_paths(index) == (Path(f"{environment.userdb()}.dat"), index.parent / SHADOW)

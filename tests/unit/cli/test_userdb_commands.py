@@ -337,4 +337,5 @@ def test_below_restante(top: Path) -> None:
     )
     assert call("makeuserdb", "-f", str(top), "-cdb") == (0, "")
     assert call("userdb", "ann")[0] == 1
-    assert "Usage" in call("userdb", "--help")[1]
+    for name in COMMANDS:
+        assert f"\n  {name} [" in call(name, "--help")[1]
