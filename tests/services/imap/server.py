@@ -36,6 +36,7 @@ LOG = io.StringIO()
 """What the services in this process log, for tests that look for secrets in it."""
 
 PASSWORD = "secret word"
+TOKEN = b"secret-token"  # good for OAUTHBEARER
 
 
 class Accounts:
@@ -71,7 +72,8 @@ class Accounts:
         if self.down:
             raise MailError(ErrorKind.TEMPORARY, "the auth service cannot be reached")
         account = self.known.get(attempt.user)
-        if account is None or attempt.secret != PASSWORD.encode():
+        wanted = TOKEN if attempt.mechanism == "oauthbearer" else PASSWORD.encode()
+        if account is None or attempt.secret != wanted:
             raise MailError(ErrorKind.AUTH_FAILED)
         if attempt.authorization:
             raise MailError(ErrorKind.PERMISSION, "Acting as another user is not allowed.")

@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 ADDRESS = "fred@example.test"
 PASSWORD = "secret 1"
+TOKEN = "secret-token"  # good for OAUTHBEARER
 
 
 class FakeMailbox:
@@ -100,7 +101,8 @@ class FakeBackend:
         self.asked.append((user, password, attempt.mechanism, attempt.tls))
         if self.fault is not None:
             raise self.fault
-        if (user, password) != (ADDRESS, PASSWORD):
+        wanted = TOKEN if attempt.mechanism == "oauthbearer" else PASSWORD
+        if (user, password) != (ADDRESS, wanted):
             raise MailError(ErrorKind.AUTH_FAILED)
         if attempt.authorization:
             raise MailError(ErrorKind.PERMISSION, "Acting as another user is not allowed.")
