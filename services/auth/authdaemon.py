@@ -24,6 +24,7 @@ from restante.runtime.settings import ListenAddress
 from services.auth.authenticator import Authenticator
 from services.auth.backends.asked import for_service
 from services.auth.mechanisms.base import Attempt
+from services.auth.passwords import schemes
 from services.auth.passwords.cram import HASHES
 
 log = get_logger(__name__)
@@ -159,7 +160,8 @@ class AuthdaemonConnection(Connection):
         account = record.account
         if account.disabled:
             account = replace(account, options=_DISABLED.merged(account.options))
-        self._answer(account, record.password if self._send_hashes else "")
+        hashed = "" if schemes.clear_of(record.password) else record.password
+        self._answer(account, hashed if self._send_hashes else "")
 
     async def auth(self, request: Request) -> None:
         """Judge a login: "service, login, user, password" or "service, cram-..., two base64"."""

@@ -148,8 +148,12 @@ class PgsqlTables(ForeignTables):
 
     def connection_lines(self) -> dict[str, str]:
         host = self._url.partition("host=")[2]
-        database = self._url.rpartition("/")[0] and self._url.split("/")[3].partition("?")[0]
-        return {"CONNECTION": f"host={host} \\\n   user=restante", "DATABASE": database}
+        text = f"host={host} \\\n   user=restante \\\n\tdbname={self.database}"
+        return {"CONNECTION": text, "DATABASE": "template1"}  # as in the file that is shipped
+
+    @property
+    def database(self) -> str:
+        return self._url.split("/")[3].partition("?")[0]
 
     def connect(self) -> Any:
         return psycopg.connect(self._url)

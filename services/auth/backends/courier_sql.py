@@ -6,11 +6,12 @@ what is asked about goes into them as bound parameters (courier_sql_clause.py).
 As Courier: SELECT_CLAUSE's row is username, hash, clear password, uid, gid, home, and as far as it
 goes maildir, quota, full name, options. The hash counts where there is one, else the clear
 password. ENUMERATE_CLAUSE is asked with "*" for the local part and "enumerate" for the service.
-More than one row is an error.
 
-Stricter than Courier: a row without a numeric uid and gid or an absolute home is TEMPORARY, not
-root's and not "no such user". A login's address is what the table calls it: it may be found under
-an alias, and what auth keeps about the account (second factors, sessions) is kept once.
+Stricter than some of Courier's modules: a row without a numeric uid and gid or an absolute home is
+TEMPORARY, and so are two rows that differ; none is root's, "no such user" or any of the two.
+
+A login's address is what the table calls it: it may be found under an alias, and what auth keeps
+about the account (second factors, sessions) is kept once.
 
 What somebody else changes in the tables ends no session by itself; a remembered password counts
 for RESTANTE_VERDICT_SECONDS at most.
@@ -104,7 +105,7 @@ class CourierSqlBackend:
         rows = await self._run(work)
         if not rows:
             return None
-        if len(rows) > 1:
+        if tuple(rows[0]) != tuple(rows[-1]):
             raise self._bad(login.address, ValueError("more than one row"))
         return self._record(rows[0], login)
 

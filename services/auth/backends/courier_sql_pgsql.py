@@ -1,7 +1,8 @@
 """The module pgsql: accounts in tables of PostgreSQL, described by authpgsqlrc.
 
-PGSQL_CONNECTION is libpq's own connection string, which may name several hosts. Files of older
-releases have PGSQL_HOST, PGSQL_PORT, PGSQL_USERNAME, PGSQL_PASSWORD and PGSQL_OPT instead.
+PGSQL_CONNECTION is libpq's own connection string, which may name several hosts; beside it Courier
+looks at no PGSQL_DATABASE, which its file always has. Files of older releases have PGSQL_HOST,
+PGSQL_PORT, PGSQL_DATABASE, PGSQL_USERNAME, PGSQL_PASSWORD and PGSQL_OPT instead.
 """
 
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from services.auth.settings import AuthSettings
 _OLD: Final = {
     "HOST": "host",
     "PORT": "port",
+    "DATABASE": "dbname",
     "USERNAME": "user",
     "PASSWORD": "password",
     "OPT": "options",
@@ -53,11 +55,9 @@ def _servers(config: CourierSqlConfig, limits: Limits) -> Servers:
 
 
 def _conninfo(values: Mapping[str, str], limits: Limits) -> str:
-    known: dict[str, Any] = {
-        ours: values[name] for name, ours in _OLD.items() if values.get(name) not in (None, "0")
-    }
-    if "DATABASE" in values:
-        known["dbname"] = values["DATABASE"]
+    known: dict[str, Any] = {}
+    if "CONNECTION" not in values:
+        known = {n: values[o] for o, n in _OLD.items() if values.get(o) not in (None, "0")}
     try:
         return make_conninfo(
             values.get("CONNECTION", ""),
