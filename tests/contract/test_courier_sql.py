@@ -441,7 +441,12 @@ async def test_the_names_of_older_files(postgres: Postgres, tmp_path: Path) -> N
     tables = PgsqlTables(postgres, tmp_path)
     tables.add("fred@example.test")
     host = tables.connection_lines()["CONNECTION"].split()[0].removeprefix("host=")
-    old = {"HOST": host, "USERNAME": "restante", "PORT": "0", "DATABASE": tables.database}
+    old: dict[str, Any] = {
+        "HOST": host,
+        "USERNAME": "restante",
+        "PORT": "0",
+        "DATABASE": tables.database,
+    }
     backend = tables.backend(RULES, CONNECTION=None, **old)
     await found(backend)
     await backend.close()
