@@ -58,7 +58,8 @@ def _call(channel: grpc.Channel, pool: DescriptorPool, verb: str, given: argpars
     request = json_format.Parse(given.d or "{}", GetMessageClass(method.input_type)())
     answer = GetMessageClass(method.output_type)
     call = channel.unary_unary(f"/{verb}", type(request).SerializeToString, answer.FromString)
-    headers = [(k.lower(), v.strip()) for k, _, v in (text.partition(":") for text in given.H)]
+    pairs = (text.partition(":") for text in given.H)
+    headers = tuple((key.lower(), value.strip()) for key, _, value in pairs)
     try:
         print(json_format.MessageToJson(call(request, metadata=headers, timeout=20)))
     except grpc.RpcError as error:
