@@ -71,6 +71,7 @@ maxsize 268435456
 suffix "{suffix}"
 rootdn "cn=root,{suffix}"
 rootpw root
+limits dn.exact="{admin}" size.prtotal=unlimited
 index objectClass,mail eq
 dbnosync
 """

@@ -1,6 +1,7 @@
 """The module ldap against Debian's slapd: look-ups, passwords, changes, listing."""
 
 import subprocess
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,6 +17,7 @@ from services.auth.mechanisms.base import Attempt
 from services.auth.names import Login, NameRules
 from tests.contract.slapd import ADMIN, ADMIN_PASSWORD, SUFFIX, Slapd, person, running_slapd
 from tests.services.auth.conftest import make_settings, serving
+from tests.services.auth.process import auth_process
 
 RULES = NameRules()
 SECRET = "{SSHA}gVK8WC9YyFT1gMsQHTGCgT3sSv5zYWx0"  # of "secret"
@@ -350,6 +352,37 @@ async def test_listing(slapd: Slapd, make: Make) -> None:
     assert listed == {"fred@isp.test", "many@isp.test"}
 
 
+@pytest.mark.slow
+async def test_a_long_list_takes_constant_memory(make: Make) -> None:
+    """The server's limit of 500 entries for one answer holds for all but LDAP_BINDDN."""
+    many = 5000
+    with running_slapd("".join(person(f"u{n}") for n in range(many))) as server:
+        backend = await make(rc(server.uri), ldap_page=100)
+        assert len([None async for _ in backend.records()]) == many  # names are now cached
+        tracemalloc.start()
+        try:
+            count = early = 0
+            async for _ in backend.records():
+                count += 1
+                if count == 500:
+                    early = tracemalloc.get_traced_memory()[1]
+            late = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert count == many
+        assert late < early + 500_000
+
+        cut_short = await make(rc(server.uri, INITBIND="0"), ldap_page=100)
+        listed = []
+
+        async def run() -> None:
+            async for record in cut_short.records():
+                listed.append(record)
+
+        await temporary(run())
+        assert 0 < len(listed) <= 500
+
+
 async def test_an_alias_is_its_owner(slapd: Slapd, make: Make) -> None:
     backend = await make(rc(slapd.uri))
     for name in ("many@isp.test", "ALIAS@isp.test"):
@@ -428,3 +461,22 @@ async def test_logins_end_to_end(slapd: Slapd, make: Make, tmp_path: Path) -> No
             await client.lookup("nobody@isp.test")
         assert caught.value.kind is ErrorKind.NO_SUCH_USER
         await client.close()
+
+
+@pytest.mark.slow
+async def test_in_a_process_of_its_own(slapd: Slapd, tmp_path: Path) -> None:
+    """As operators run it."""
+    (tmp_path / "rc").write_text(rc(slapd.uri, AUTHBIND="1"))
+    data = tmp_path / "data"
+    data.mkdir()
+    settings = {"RESTANTE_AUTH_MODULES": "authldap", "RESTANTE_AUTH_LDAPRC": str(tmp_path / "rc")}
+    with auth_process(data, **settings) as process:
+        client = AuthClient(process.target)
+        account = await client.authenticate("fred@isp.test", "secret", service="imap", peer="")
+        assert account.home == Path("/mail/fred")
+        with pytest.raises(MailError) as caught:
+            await client.authenticate("fred@isp.test", "wrong", service="imap", peer="")
+        assert caught.value.kind is ErrorKind.AUTH_FAILED
+        await client.close()
+        assert "secret" not in process.log()
+        assert ADMIN_PASSWORD not in process.log()

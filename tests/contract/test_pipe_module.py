@@ -19,6 +19,7 @@ from services.auth.backends.base import Backend, Check, ModuleContext, PasswordC
 from services.auth.database.engine import Database, database_url
 from services.auth.names import Login, NameRules
 from tests.services.auth.conftest import make_settings, serving
+from tests.services.auth.process import auth_process
 
 RULES = NameRules()
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "directory-module.md"
@@ -472,3 +473,28 @@ async def test_an_authpipe_program_changes_a_password(courier: Backend) -> None:
     assert await courier.check(fred, record, Check(b"new one", "imap"))
     assert not await courier.set_password(fred, PasswordChange(b"new", ""))  # none without the old
     assert not await courier.set_password(fred, PasswordChange(b"a\tb", "", b"new one"))
+
+
+@pytest.mark.slow
+async def test_in_a_process_of_its_own(tmp_path: Path) -> None:
+    """As operators run it; and the program ends with the service."""
+    program = tmp_path / "accounts.py"
+    program.write_text(
+        f"import os\nprint(os.getpid(), file=open({str(tmp_path / 'pid')!r}, 'w'))\n" + example()
+    )
+    data = tmp_path / "data"
+    data.mkdir()
+    settings = {
+        "RESTANTE_AUTH_MODULES": "authpipe",
+        "RESTANTE_AUTH_PIPE_COMMAND": f"{sys.executable} {program}",
+        "RESTANTE_AUTH_PIPE_PROCESSES": "1",
+        "RESTANTE_AUTH_PIPE_SECONDS": str(HANG),
+    }
+    with auth_process(data, **settings) as process:
+        client = AuthClient(process.target)
+        assert (await client.authenticate(FRED, "wilma", service="imap", peer="")).uid == 1000
+        with pytest.raises(MailError) as caught:
+            await client.authenticate(FRED, "betty", service="imap", peer="")
+        assert caught.value.kind is ErrorKind.AUTH_FAILED
+        await client.close()
+    await gone(int((tmp_path / "pid").read_text()))
