@@ -3,18 +3,21 @@
 import json
 import sqlite3
 import time
+from pathlib import Path
 
 import pyotp
 import pytest
 
 from restante.model import ErrorKind, MailError
 from restante.rpc.client import AuthClient
+from services.auth import masters
 from services.auth.factors import totp
 from services.auth.server import AuthServer
 from tests.services.auth.accounts import add_account
+from tests.services.auth.conftest import make_settings, serving
 from tests.services.auth.selfservice.authenticator import SoftKey
 from tests.services.auth.selfservice.conftest import FRED
-from tests.services.auth.selfservice.owner import PEER, Owner
+from tests.services.auth.selfservice.owner import PEER, Owner, owner_at
 
 
 class App:
@@ -322,3 +325,57 @@ def test_codes_of_rfc_6238() -> None:
 @pytest.mark.parametrize("typed", ["", "28708", "2870822", "28708x", "２８７０８２", "-87082"])
 def test_what_is_no_code(typed: str) -> None:
     assert totp.fitting_step("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", typed, 59, 0) is None
+
+
+# --- as an attacker sees it --------------------------------------------------------------------
+
+
+async def test_a_refused_main_password_looks_and_costs_like_a_wrong_one(
+    fred: Owner, server: AuthServer, client: AuthClient
+) -> None:
+    await add_account(server, "ann@example.test")
+    await set_totp(fred)
+    tries = ((FRED, "secret"), (FRED, "wrong"), ("ann@example.test", "wrong"), ("no@x.test", "x"))
+    seen = set()
+    for user, password in tries:
+        before = dict(server.verifier.work)
+        with pytest.raises(MailError) as refused:
+            await client.authenticate(user, password, service="imap")
+        work = {k: v - before.get(k, 0) for k, v in server.verifier.work.items()}
+        seen.add((refused.value.kind, refused.value.text, work["argon2id"], work.get("hit", 0)))
+    assert seen == {(ErrorKind.AUTH_FAILED, "authentication failed", 1, 0)}
+
+
+async def test_a_right_password_does_not_buy_new_tries(data: Path) -> None:
+    """Wrong codes wait like wrong passwords, and a right password between them clears nothing."""
+    settings = make_settings(
+        data, throttle_base_seconds=30, throttle_cap_seconds=60, throttle_patience_seconds=0
+    )
+    async with serving(settings) as server, owner_at(str(settings.listen)) as guest:
+        await add_account(server, FRED, "secret")
+        app, _ = await set_totp(await guest.login(FRED))
+        token, _, _ = await begin(guest)
+        refused = await guest.refused("SecondFactor", token=token, totp="000000", peer=PEER)
+        assert refused.kind is ErrorKind.AUTH_FAILED
+        token, _, _ = await begin(guest)
+        refused = await guest.refused("SecondFactor", token=token, totp=app.code(1), peer=PEER)
+        assert refused.kind is ErrorKind.TEMPORARY
+
+
+async def test_a_master_user_brings_his_own_factor_and_changes_nothing(
+    fred: Owner, guest: Owner, server: AuthServer
+) -> None:
+    await add_account(server, "boss@example.test", "secret")
+    await server.database.run(lambda c: masters.create(c, "boss@example.test", ()), write=True)
+    await set_totp(fred)
+    came = await guest.login(f"{FRED}*boss@example.test")
+    session = await came.GetSession()
+    assert (session.account.address, session.actor) == (FRED, "boss@example.test")
+    for name in ("BeginTotp", "ChangePassword", "CreateAppPassword", "NewRecoveryCodes"):
+        assert (await came.refused(name)).kind is ErrorKind.PERMISSION, name
+    app, _ = await set_totp(await guest.login("boss@example.test"))
+    assert (await came.refused("GetSession")).kind is ErrorKind.AUTH_FAILED  # ended with his
+    token, offered, _ = await begin(guest, f"{FRED}*boss@example.test")
+    assert offered == ["totp", "recovery"]
+    answer = await guest.SecondFactor(token=token, totp=app.code(1), peer=PEER)
+    assert answer.account.address == FRED
