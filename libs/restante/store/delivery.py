@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 SMALL: Final = 128 << 10  # bytes that are held in memory
 
-_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _TOGETHER: Final = 32  # recipients whose directories are open at once
 _COPY_CHUNK: Final = 1 << 20
 # Errors of link and rename that a copy can mend; EACCES and EPERM: links may be forbidden.

@@ -514,7 +514,7 @@ class Mailbox:
         """Tell, without a lock, that journal and directories are as we know them."""
         folder = self.open_folder()
         try:
-            fd = os.open(NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            fd = os.open(NAME, _READ, dir_fd=folder)
             try:
                 head = os.pread(fd, HEADER_BYTES, 0)
                 size = os.fstat(fd).st_size

@@ -46,11 +46,16 @@ class MailOwner:
             raise MailError(ErrorKind.TEMPORARY, "this mailbox cannot be served here")
         return _ActingFor(self)
 
+    def refused(self, error: MailError) -> None:
+        """Say to the operator that the kernel does not let us act as the owner."""
+        self._complaints.tell(self._account, error.text)
+
     def denied(self, error: OSError) -> None:
         """Say to the operator that the file system does not let us in, and what that means."""
         account, reason = self._account, error.strerror
         if self.identity is not None:
-            self._complaints.tell(account, f"its owner is not let in there ({reason})")
+            text = f"its owner is not let in ({reason}); he must pass every directory on the way"
+            self._complaints.tell(account, text)
         elif account.uid != os.geteuid():
             missing = " and ".join(missing_capabilities()) or "no capability"
             text = f"uid {os.geteuid()} is not let in there ({reason}); missing: {missing}"
@@ -65,6 +70,13 @@ class _ActingFor(acting):
     def __init__(self, owner: MailOwner) -> None:
         super().__init__(owner.identity)
         self._owner = owner
+
+    def __enter__(self) -> None:
+        try:
+            super().__enter__()
+        except MailError as error:
+            self._owner.refused(error)
+            raise
 
     def __exit__(
         self,

@@ -56,7 +56,8 @@ class StorePool:
                 target=self._work, name=f"store-{len(self._threads)}", daemon=True
             )
             self._threads.append(thread)
-            thread.start()
+            with acting(None):  # a new thread is who its maker is
+                thread.start()
         self._jobs.put((fn, args, kwargs, future))
         return await future
 
