@@ -26,7 +26,7 @@ from services.auth.backends.userdb_passwords import KeptSessions
 from services.auth.hub import Hub
 
 POLL: Final = 0.4  # seconds
-_PAGE: Final = 20_000  # accounts compared in one trip to a thread: a fraction of a second
+_PAGE: Final = 5_000  # accounts compared in one trip to a thread: a fraction of a second
 
 _UNKNOWN: Final = Revocation("", Reason.CHANGED)
 
