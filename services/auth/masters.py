@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from restante.model import ErrorKind, MailError
@@ -66,6 +66,19 @@ def remove(connection: Connection, address: str) -> None:
 def forget(connection: Connection, address: str) -> None:
     """Take the role from an account that is removed: whoever gets the address is no master."""
     connection.execute(delete(masters).where(masters.c.address == address))
+
+
+def forget_domain(connection: Connection, name: str) -> None:
+    """Unbind masters from a domain that is removed; one of no other is no master any more."""
+    for master in every(connection):
+        left = [domain for domain in master.domains if domain != name]
+        if left == list(master.domains):
+            continue
+        if left:
+            change = update(masters).values(domains=",".join(left))
+            connection.execute(change.where(masters.c.address == master.address))
+        else:  # no domain would mean all of them
+            remove(connection, master.address)
 
 
 def every(connection: Connection) -> Sequence[Master]:

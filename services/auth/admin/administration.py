@@ -37,7 +37,7 @@ class Administration:
         given = settings.admin_token.get_secret_value() if settings.admin_token else ""
         token = admin_token(given, settings.run_dir / "admin.token")
         self._gate = Gate(tools.database, token, settings.admin_certificates)
-        self._desk = Desk(self._gate, tools.rules, tools.audit, changed)
+        self._desk = Desk(self._gate, tools.rules, tools.database, tools.audit, changed)
         self._operations = operations(tools)
         self.guard = Guard(self._desk)
         self.http: HttpServer | None = None

@@ -9,17 +9,19 @@ Invariants
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
 from restante.model import ErrorKind, MailError
 from restante.runtime.log import get_logger
+from services.auth import masters
 from services.auth.admin.gate import Credentials, Gate
-from services.auth.admin.roles import Caller
+from services.auth.admin.roles import Caller, Right
 from services.auth.admin.rules import RULES, About, Rule
 from services.auth.audit import Audit, Kind
+from services.auth.database.engine import Database
 from services.auth.names import NameRules
 
 log = get_logger(__name__)
@@ -46,11 +48,13 @@ class Desk:
         self,
         gate: Gate,
         rules: NameRules,
+        database: Database,
         audit: Audit,
         changed: Callable[[], Awaitable[None]],
     ) -> None:
         """`changed` is awaited after every change."""
-        self._gate, self._names, self._audit, self._changed = gate, rules, audit, changed
+        self._gate, self._names, self._database = gate, rules, database
+        self._audit, self._changed = audit, changed
         self._tasks: set[asyncio.Task[object]] = set()
 
     async def perform(
@@ -99,29 +103,41 @@ class Desk:
         try:
             caller = await self._gate.identify(case.given)
             name = caller.name
-            caller.need(rule.right)
-            if rule.more is not None:
-                caller.need(rule.more(request))
-            self._check_domains(case, caller)
+            needed = max(rule.right, rule.more(request)) if rule.more else rule.right
+            caller.need(needed)
+            addresses = self._check_domains(case, caller)
+            if needed >= Right.MANAGE and not caller.may(Right.ALL):
+                await self._check_masters(addresses, caller)
         except MailError as error:
             await self._record(case, name, error)
             raise
         return caller
 
-    def _check_domains(self, case: _Case, caller: Caller) -> None:
-        about = case.about
+    def _check_domains(self, case: _Case, caller: Caller) -> list[str]:
+        """Return the canonical addresses of a request, whose domains are the caller's."""
+        about, found = case.about, list[str]()
         if caller.domains is None:
-            return
+            return found
         if not (about.addresses or about.domains or case.rule.narrows):
             raise MailError(ErrorKind.PERMISSION, "this is not about your domains alone")
         for domain in about.domains:
             caller.need_domain(domain.lower())
         for address in about.addresses:
             try:
-                domain = self._names.parse(address).domain
+                login = self._names.parse(address)
             except MailError:
-                domain = ""
-            caller.need_domain(domain)
+                caller.need_domain("")
+            else:
+                caller.need_domain(login.domain)
+                found.append(login.address)
+        return found
+
+    async def _check_masters(self, addresses: Sequence[str], caller: Caller) -> None:
+        """Whoever sets a master's password could log in as anybody that the master may be."""
+        found = await self._database.run(lambda c: masters.find(c, *addresses))
+        for master in found.values():
+            if not (master.domains and caller.domains and caller.domains >= set(master.domains)):
+                raise MailError(ErrorKind.PERMISSION, "this account is a master user")
 
     async def _carry_out(self, case: _Case, caller: Caller, work: Awaitable[_R]) -> _R:
         change = case.rule.change

@@ -6,7 +6,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Connection, RowMapping
 
 from restante.rpc.admin.v1 import admin_pb2 as pb
-from services.auth import directory
+from services.auth import directory, masters
+from services.auth.admin import tokens
 from services.auth.admin.roles import Caller
 from services.auth.admin.tools import Operation, Tools, masked, page
 from services.auth.names import domain_name
@@ -72,12 +73,17 @@ class Domains:
     async def delete(
         self, caller: Caller, request: pb.DeleteDomainRequest
     ) -> pb.DeleteDomainResponse:
-        """Remove an empty domain."""
+        """Remove an empty domain; no token and no master is bound to it any more."""
         self._tools.need_accounts()
         name = domain_name(request.name)
-        await self._database.run(
-            lambda c: directory.delete_domain(c, name, dry_run=request.dry_run), write=True
-        )
+
+        def work(connection: Connection) -> None:
+            directory.delete_domain(connection, name, dry_run=request.dry_run)
+            if not request.dry_run:  # who gets the domain next shall not meet who had it
+                tokens.forget_domain(connection, name)
+                masters.forget_domain(connection, name)
+
+        await self._database.run(work, write=True)
         return pb.DeleteDomainResponse()
 
 

@@ -76,6 +76,20 @@ def note_use(connection: Connection, wanted: str) -> None:
     )
 
 
+def forget_domain(connection: Connection, name: str) -> None:
+    """Unbind tokens from a domain; one that was bound to no other is gone."""
+    for row in _all(connection):
+        domains = _domains(row)
+        if name not in domains:
+            continue
+        domains.remove(name)
+        if domains:
+            change = update(api_tokens).values(domains=",".join(domains))
+            connection.execute(change.where(api_tokens.c.id == row["id"]))
+        else:  # no domain would mean all of them
+            _delete(connection, row["id"])
+
+
 class Tokens:
     """The operations."""
 

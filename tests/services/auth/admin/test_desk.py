@@ -23,7 +23,7 @@ Run = Callable[[Caller, object], Awaitable[object]]
 @pytest.fixture
 def desk(server: AuthServer) -> Desk:
     gate = Gate(server.database, "the admin token")
-    return Desk(gate, server.rules, server.audit, server.changes.catch_up)
+    return Desk(gate, server.rules, server.database, server.audit, server.changes.catch_up)
 
 
 async def results(server: AuthServer) -> list[tuple[str, str, str]]:

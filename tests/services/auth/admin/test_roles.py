@@ -187,6 +187,50 @@ async def test_a_domain_admin_cannot_reach_beyond_his_domain_through_an_account(
     await bound.close()
 
 
+async def test_a_domain_admin_does_not_become_a_master(server: AuthServer, admin: Admin) -> None:
+    """By the password of one whose mailbox is in his domain."""
+    bound = Admin(server, await admin.token(pb.ROLE_DOMAIN_ADMIN, OURS))
+    changes = {method: REQUESTS[method](FRED, OURS) for method in MANAGE - {"CreateAccount"}}
+    changes["TestLogin"] = pb.TestLoginRequest(user=FRED, password=b"x", new_password=b"y")
+
+    async def refused() -> set[str]:
+        kinds = {method: await bound.kind(method, changes[method]) for method in changes}
+        return {method for method, kind in kinds.items() if kind is ErrorKind.PERMISSION}
+
+    for domains, kept in (([], True), ([THEIRS], True), ([OURS, THEIRS], True), ([OURS], False)):
+        master = pb.Master(address=FRED, domains=domains)
+        await admin("CreateMaster", pb.CreateMasterRequest(master=master))
+        assert await refused() == (changes.keys() if kept else set())
+        assert await bound.kind("GetAccount", pb.GetAccountRequest(address=FRED)) is None
+        await admin("DeleteMaster", pb.DeleteMasterRequest(address=FRED))
+    assert await refused() == set()
+    await bound.close()
+
+
+async def test_who_gets_a_domain_next_does_not_meet_who_had_it(
+    server: AuthServer, admin: Admin
+) -> None:
+    for name in ("old.test", "kept.test"):
+        await admin("CreateDomain", pb.CreateDomainRequest(domain=pb.Domain(name=name)))
+    one = Admin(server, await admin.token(pb.ROLE_DOMAIN_ADMIN, "old.test"))
+    two = Admin(server, await admin.token(pb.ROLE_DOMAIN_ADMIN, "old.test", "kept.test"))
+    for address, domains in ((FRED, ["old.test"]), (EVE, ["old.test", "kept.test"])):
+        master = pb.Master(address=address, domains=domains)
+        await admin("CreateMaster", pb.CreateMasterRequest(master=master))
+    look = pb.GetDomainRequest(name="old.test")
+    for dry_run, gone in ((True, False), (False, True)):
+        await admin("DeleteDomain", pb.DeleteDomainRequest(name="old.test", dry_run=dry_run))
+        for caller in (one, two):
+            kind = await caller.kind("GetDomain", look)
+            assert (kind is ErrorKind.PERMISSION) is gone
+    assert await one.kind("ListDomains", pb.ListDomainsRequest()) is ErrorKind.PERMISSION
+    assert await two.kind("GetDomain", pb.GetDomainRequest(name="kept.test")) is None
+    masters = (await admin("ListMasters", pb.ListMastersRequest())).masters
+    assert [(m.address, list(m.domains)) for m in masters] == [(EVE, ["kept.test"])]
+    await one.close()
+    await two.close()
+
+
 async def test_hashes_are_for_superadmins(server: AuthServer, admin: Admin) -> None:
     bound = Admin(server, await admin.token(pb.ROLE_DOMAIN_ADMIN, OURS))
     reader = Admin(server, await admin.token(pb.ROLE_READ_ONLY))
