@@ -179,7 +179,7 @@ def list_accounts(
     """Return up to `limit` accounts by address, those behind `after`; `within` some domains."""
     query = (
         select(accounts, domains.c.default_quota, domains.c.default_options)
-        .join_from(accounts, domains)
+        .join_from(accounts, domains, isouter=True)  # so that MariaDB begins with the accounts
         .order_by(accounts.c.address)
         .limit(limit)
     )

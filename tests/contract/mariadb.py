@@ -78,6 +78,7 @@ class Mariadb:
                 f"--datadir={self._top}/data",
                 f"--socket={self.socket}",
                 f"--pid-file={self._top}/pid",
+                f"--tmpdir={self._top}",
                 "--skip-networking",
                 "--innodb-flush-log-at-trx-commit=2",
                 "--innodb-buffer-pool-size=32M",
