@@ -161,6 +161,10 @@ class AuthdaemonConnection(Connection):
         if account.disabled:
             account = replace(account, options=_DISABLED.merged(account.options))
         hashed = "" if schemes.clear_of(record.password) else record.password
+        if hashed and self._send_hashes:
+            # Who compares by himself would let the main password in beside a second factor.
+            allowed = await self._auth.factors.main_password_allowed(account.address, service)
+            hashed = hashed if allowed else ""
         self._answer(account, hashed if self._send_hashes else "")
 
     async def auth(self, request: Request) -> None:
@@ -176,7 +180,11 @@ class AuthdaemonConnection(Connection):
         else:
             self.write(FAIL)  # SASL EXTERNAL comes as PRE
             return
-        self._answer((await self._auth.authenticate(attempt)).account, "")
+        account = (await self._auth.authenticate(attempt)).account
+        if account.read_only:
+            # Whoever asks could not be told, and would let it write.
+            raise MailError(ErrorKind.PERMISSION, "this login may only read")
+        self._answer(account, "")
 
     async def passwd(self, request: Request) -> None:
         """Change a password: "service, user, old, new"."""

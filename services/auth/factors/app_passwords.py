@@ -14,6 +14,7 @@ from restante.model import ErrorKind, MailError
 from services.auth.factors import codes
 
 SERVICES: Final = ("imap", "pop3", "smtp")
+READING: Final = ("imap", "pop3")  # what one that may only read is good for
 WEBMAIL: Final = "webmail"
 VERDICT: Final = 3600  # seconds; the most that RESTANTE_VERDICT_SECONDS can be
 MAX_NAME: Final = 100  # characters
@@ -43,6 +44,8 @@ class AppPassword:
         """True where it is good for a login of `service` from `peer` (IP address, "" unknown)."""
         service = _ALIASES.get(service, service)
         if service == WEBMAIL or (self.services and service not in self.services):
+            return False
+        if self.read_only and service not in READING:
             return False
         if self.expires and now >= self.expires:
             return False

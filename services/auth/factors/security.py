@@ -1,12 +1,11 @@
 """What an account has beside its main password, and what that means for a login.
 
 One question to our database for each login that no verdict cache answers. On SQLite the answers
-are kept in memory and are never stale, by Database.data_version.
+are kept in memory as long as nothing changed (database/remembered.py).
 """
 
 import hmac
 import time
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,12 +20,11 @@ from sqlalchemy import (
 )
 
 from services.auth.database.engine import Database
+from services.auth.database.remembered import Remembered
 from services.auth.database.schema import app_passwords, passkeys, totp
 from services.auth.factors.app_passwords import AppPassword, digest_of
 from services.auth.factors.last_use import LastUse
 from services.auth.trace import step
-
-_CACHED: Final = 65536  # accounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,27 +114,12 @@ class Factors:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._cache: OrderedDict[str, Security] = OrderedDict()
-        self._version: object = None
+        self._remembered = Remembered(database, self._read)
         self.last_use = LastUse(database)
 
     async def of(self, address: str) -> Security:
         """Return what an account has; `address` is canonical. Raises MailError(TEMPORARY)."""
-        version = self._database.data_version()
-        if version is None:
-            return await self._read(address)
-        if version != self._version:
-            self._cache.clear()
-            self._version = version
-        elif address in self._cache:
-            self._cache.move_to_end(address)
-            return self._cache[address]
-        found = await self._read(address)
-        if version == self._version:  # nobody else saw a newer one meanwhile
-            self._cache[address] = found
-            if len(self._cache) > _CACHED:
-                self._cache.popitem(last=False)
-        return found
+        return await self._remembered.of(address)
 
     async def main_password_allowed(
         self, address: str, service: str, *, second_factor_follows: bool = False

@@ -1,5 +1,7 @@
 """App passwords: what they open, what they do not, and how they end."""
 
+import base64
+import hashlib
 import time
 from pathlib import Path
 
@@ -111,6 +113,8 @@ async def test_read_only_is_told_with_the_account(fred: Owner, client: AuthClien
     assert (await client.authenticate(FRED, secret, service="imap")).read_only
     assert not (await client.authenticate(FRED, "secret", service="imap")).read_only
     assert not (await client.lookup(FRED)).read_only
+    assert await opens(client, secret, "pop3")
+    assert not await opens(client, secret, "smtp")  # sending is no reading
 
 
 async def test_what_may_be_remembered(fred: Owner, server: AuthServer) -> None:
@@ -217,23 +221,26 @@ async def test_authdaemond_takes_them_and_refuses_the_main_password(data: Path) 
     settings = make_settings(
         data,
         authdaemon_listen=ListenAddress(path=str(data / "socket")),
+        authdaemon_passwords=True,
         modules=("userdb",),
         userdb=data / "userdb",
     )
     file = data / "userdb"
-    file.write_text(
-        f"{FRED}\thome={data}/fred|mail={data}/fred/Maildir|uid=1000|gid=1000|"
-        "systempw={PLAIN}secret\n"
-    )
+    hashed = "{SSHA}" + base64.b64encode(hashlib.sha1(b"secretsalt").digest() + b"salt").decode()
+    account = f"home={data}/fred|mail={data}/fred/Maildir|uid=1000|gid=1000|systempw={hashed}"
+    file.write_text(f"{FRED}\t{account}\n")
     file.chmod(0o600)
+    pre, change = f"PRE . imap {FRED}\n".encode(), f"PASSWD imap\t{FRED}\tsecret\tzebra-lamp-42\n"
     async with serving(settings), owner_at(str(settings.listen)) as guest:
         fred = await guest.login(FRED)
         secret, _ = await create(fred)
+        reading, _ = await create(fred, read_only=True)
         assert b"ADDRESS=fred@" in await ask(data, body("imap", "login", FRED, "secret"))
+        assert f"PASSWD={hashed}\n".encode() in await ask(data, pre)
         await set_totp(fred)
         assert await ask(data, body("imap", "login", FRED, "secret")) == b"FAIL\n"
+        assert b"PASSWD" not in await ask(data, pre)
         assert b"ADDRESS=fred@" in await ask(data, body("imap", "login", FRED, secret))
-        assert (
-            await ask(data, b"PASSWD imap\t%b\tsecret\tzebra-lamp-42\n" % FRED.encode())
-            == b"FAIL\n"
-        )
+        # Courier could not be told that it may only read.
+        assert await ask(data, body("imap", "login", FRED, reading)) == b"FAIL\n"
+        assert await ask(data, change.encode()) == b"FAIL\n"
