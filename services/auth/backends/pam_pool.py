@@ -34,6 +34,7 @@ _PROGRAM: Final = Path(__file__).with_name("pam_helper.py")
 _LENGTH: Final = struct.Struct(">I")
 _MAX_ANSWER: Final = 1 << 20
 _QUESTIONS: Final = 2000  # then a helper is replaced, as modules leak
+_STREAMS: Final = 2  # long answers at once, each by a helper beside the others
 _ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 Fields = list[bytes]
@@ -105,6 +106,7 @@ class HelperPool:
         self._questions: set[asyncio.Task[Fields]] = set()
         self._kinds: Counter[bytes] = Counter()
         self._changed = asyncio.Condition()
+        self._streams = asyncio.Semaphore(_STREAMS)
         self._busy = 0
         self._closed = False
 
@@ -122,14 +124,15 @@ class HelperPool:
 
         It ends with the frame that begins with "none"; `timeout` is for each frame.
         """
-        helper = await self._start()
-        try:
-            frame = await self._within(helper.ask(list(fields)))
-            while frame[0] != b"none":
-                yield frame
-                frame = await self._within(helper.more())
-        finally:
-            self._discard(helper)
+        async with self._streams:
+            helper = await self._start()
+            try:
+                frame = await self._within(helper.ask(list(fields)))
+                while frame[0] != b"none":
+                    yield frame
+                    frame = await self._within(helper.more())
+            finally:
+                self._discard(helper)
 
     async def close(self) -> None:
         """Kill all helpers; questions under way are TEMPORARY."""
