@@ -1,18 +1,21 @@
 """`restante account`: accounts of the SQL module, through the auth service's Admin API."""
 
-import datetime
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
 from restante.cli import apply as applying
-from restante.cli import importing, output
+from restante.cli import importing, output, times
 from restante.cli.admin import admin
 from restante.cli.output import DryRunFlag, JsonFlag, YesFlag
 from restante.rpc.admin_client import AccountInfo
 
-app = typer.Typer(no_args_is_help=True, help="Manage mail accounts.", epilog=output.EPILOG)
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Manage mail accounts.",
+    epilog=output.EPILOG,
+)
 app.command("apply")(applying.apply)
 app.command("export")(applying.export)
 app.command("import")(importing.import_)
@@ -96,6 +99,7 @@ def passwd(
     password_stdin: PasswordStdin = False,
     hash_stdin: HashStdin = False,
     clear: Annotated[bool, typer.Option("--clear", help="Remove it: no password fits.")] = False,
+    json: JsonFlag = False,
 ) -> None:
     """Set an account's password; asks for it."""
     with admin() as client:
@@ -103,26 +107,30 @@ def passwd(
             client.get_account(address)  # before anybody types a password for nobody
         password, stored = _secret(address, password_stdin, hash_stdin, clear)
         if password:
-            client.set_password(address, password)
+            changed = client.set_password(address, password)
         else:
-            client.set_password_hash(address, stored)
-    output.done(f"{'removed' if clear else 'set'} the password of {address}")
+            changed = client.set_password_hash(address, stored)
+    output.done(
+        f"{'removed' if clear else 'set'} the password of {address}",
+        as_json=json,
+        value={"address": address, "changed": changed},
+    )
 
 
 @app.command()
-def disable(address: Address) -> None:
+def disable(address: Address, json: JsonFlag = False) -> None:
     """Let nobody log in to an account; mail is still accepted for it."""
     with admin() as client:
-        client.update_account(address, disabled=True)
-    output.done(f"disabled {address}")
+        changed = client.update_account(address, disabled=True)
+    output.done(f"disabled {address}", as_json=json, value=asdict(changed))
 
 
 @app.command()
-def enable(address: Address) -> None:
+def enable(address: Address, json: JsonFlag = False) -> None:
     """Undo disable."""
     with admin() as client:
-        client.update_account(address, disabled=False)
-    output.done(f"enabled {address}")
+        changed = client.update_account(address, disabled=False)
+    output.done(f"enabled {address}", as_json=json, value=asdict(changed))
 
 
 @app.command()
@@ -162,6 +170,7 @@ def remove(
     ] = False,
     dry_run: DryRunFlag = False,
     yes: YesFlag = False,
+    json: JsonFlag = False,
 ) -> None:
     """Remove an account. Its mail stays on disk unless --purge-mail is given."""
     with admin() as client:
@@ -173,14 +182,16 @@ def remove(
         else:
             mail = f"its mail stays at {plan.home}"
         if dry_run:
-            output.done(f"would remove account {address}; {mail}")
+            text = f"would remove account {address}; {mail}"
+            output.done(text, as_json=json, value={"address": address, **asdict(plan)})
             return
         question = f"Remove account {address}? {mail[0].upper()}{mail[1:]}."
         output.confirm(question, yes=yes, needed_in_scripts=purge_mail)
         made = client.delete_account(address, purge_mail=purge_mail)
     if made.purged:
         mail = f"its mail at {made.home} is gone"
-    output.done(f"removed account {address}; {mail}")
+    text = f"removed account {address}; {mail}"
+    output.done(text, as_json=json, value={"address": address, **asdict(made)})
 
 
 def _secret(address: str, password_stdin: bool, hash_stdin: bool, none: bool) -> tuple[str, str]:
@@ -200,6 +211,5 @@ def _shown(found: AccountInfo) -> dict[str, Any]:
     scheme, has_password = shown.pop("password_scheme"), shown.pop("has_password")
     shown["password"] = (scheme or "unknown scheme") if has_password else "none"
     for key in ("created", "updated"):
-        moment = datetime.datetime.fromtimestamp(shown.pop(key), datetime.UTC)
-        shown[key] = moment.strftime("%Y-%m-%d %H:%M:%SZ")
+        shown[key] = times.shown(shown.pop(key))
     return shown

@@ -178,6 +178,7 @@ def make(  # noqa: PLR0917 - the options of a command line
         typer.Option(help="One file with key and certificate, as imapd.pem and pop3d.pem were."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Make a self-signed certificate where the services look for it."""
     if combined is not None and (certificate is not None or key is not None):
@@ -193,7 +194,7 @@ def make(  # noqa: PLR0917 - the options of a command line
         facts = read_certificate(certificate)
     except (OSError, ValueError) as error:
         raise _fail(f"cannot make the certificate: {error}") from None
-    _print(facts)
+    _show(facts, as_json)
 
 
 @app.command()
@@ -209,6 +210,10 @@ def show(
         raise _fail(f"there is no {path}; `restante cert make` makes one") from None
     except (OSError, ValueError) as error:
         raise _fail(f"cannot read {path}: {error}") from None
+    _show(facts, as_json)
+
+
+def _show(facts: CertificateFacts, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(facts.as_json(), indent=1))
     else:

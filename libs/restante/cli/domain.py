@@ -8,8 +8,13 @@ import typer
 from restante.cli import output
 from restante.cli.admin import admin
 from restante.cli.output import DryRunFlag, JsonFlag, YesFlag
+from restante.cli.times import shown
 
-app = typer.Typer(no_args_is_help=True, help="Manage mail domains.", epilog=output.EPILOG)
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Manage mail domains.",
+    epilog=output.EPILOG,
+)
 
 Name = Annotated[str, typer.Argument(metavar="DOMAIN", show_default=False)]
 Quota = Annotated[
@@ -43,7 +48,8 @@ def show(name: Name, json: JsonFlag = False) -> None:
     """Show a domain."""
     with admin() as client:
         found = client.get_domain(name)
-    output.facts(asdict(found), as_json=json)
+    facts = asdict(found)
+    output.facts(facts if json else {**facts, "created": shown(found.created)}, as_json=json)
 
 
 @app.command()
@@ -61,13 +67,17 @@ def update(
 
 
 @app.command()
-def remove(name: Name, dry_run: DryRunFlag = False, yes: YesFlag = False) -> None:
+def remove(
+    name: Name, dry_run: DryRunFlag = False, yes: YesFlag = False, json: JsonFlag = False
+) -> None:
     """Remove a domain that has no accounts."""
     with admin() as client:
         client.delete_domain(name, dry_run=True)
         if dry_run:
-            output.done(f"would remove domain {name}")
+            value = {"name": name, "removed": False}
+            output.done(f"would remove domain {name}", as_json=json, value=value)
             return
         output.confirm(f"Remove domain {name}?", yes=yes, needed_in_scripts=False)
         client.delete_domain(name)
-    output.done(f"removed domain {name}")
+    value = {"name": name, "removed": True}
+    output.done(f"removed domain {name}", as_json=json, value=value)

@@ -85,7 +85,7 @@ class _Report:
             output.print_json({"applied": not dry_run, **counts, "lines": self._lines})
         else:
             if self._progress:
-                typer.echo("", err=True)
+                typer.echo(f"\r{' ' * 30}\r", err=True, nl=False)
             text = ", ".join(f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES)
             typer.echo(f"would be: {text}" if dry_run else text)
         if counts["refused"] or counts["skipped"]:

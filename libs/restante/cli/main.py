@@ -43,6 +43,7 @@ class _LazyGroup(TyperGroup):
         if cmd_name not in _LAZY:
             return super().get_command(ctx, cmd_name)
         module = importlib.import_module(_LAZY[cmd_name])
+        module.app._add_completion = False  # the options of `restante`, not of each command
         command = typer.main.get_command(module.app)
         command.name = cmd_name
         return command

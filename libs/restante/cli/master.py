@@ -53,8 +53,9 @@ def list_(json: JsonFlag = False) -> None:
 
 
 @app.command()
-def remove(address: Address) -> None:
+def remove(address: Address, json: JsonFlag = False) -> None:
     """Make a master an account like any other; what it holds open as others ends."""
     with admin() as client:
         client.delete_master(address)
-    output.done(f"{address} is no master any more")
+    value = {"address": address, "removed": True}
+    output.done(f"{address} is no master any more", as_json=json, value=value)

@@ -33,22 +33,27 @@ def show(address: Address, json: JsonFlag = False) -> None:
 
 
 @app.command()
-def reset(address: Address, yes: YesFlag = False) -> None:
+def reset(address: Address, yes: YesFlag = False, json: JsonFlag = False) -> None:
     """Take one-time codes, passkeys and recovery codes away from somebody who lost them."""
     output.confirm(f"Let {address} log in by the password alone?", yes=yes, needed_in_scripts=False)
     with admin() as client:
         client.reset_second_factor(address)
-    output.done(f"{address} has no second factor any more")
+    value = {"address": address, "reset": True}
+    output.done(f"{address} has no second factor any more", as_json=json, value=value)
 
 
 @app.command("remove-app-password")
 def remove_app_password(
-    address: Address, app_password: Annotated[str, typer.Argument(metavar="ID", show_default=False)]
+    address: Address,
+    app_password: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
+    json: JsonFlag = False,
 ) -> None:
     """Withdraw an app password."""
     with admin() as client:
         client.delete_app_password(address, app_password)
-    output.done(f"withdrew app password {app_password} of {address}")
+    text = f"withdrew app password {app_password} of {address}"
+    value = {"address": address, "id": app_password, "removed": True}
+    output.done(text, as_json=json, value=value)
 
 
 def _rows(found: SecurityInfo) -> list[dict[str, str]]:

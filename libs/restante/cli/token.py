@@ -52,11 +52,13 @@ def list_(json: JsonFlag = False) -> None:
 @app.command()
 def remove(
     token: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
+    json: JsonFlag = False,
 ) -> None:
     """End a token."""
     with admin() as client:
         client.delete_token(token)
-    output.done(f"removed token {token}")
+    value = {"id": token, "removed": True}
+    output.done(f"removed token {token}", as_json=json, value=value)
 
 
 def _row(token: TokenInfo) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from restante.cli import output
 from restante.runtime import environment
 
 app = typer.Typer(no_args_is_help=True, help="Prepare the mail volume.")
@@ -18,6 +19,7 @@ def _group() -> None:
 @app.command()
 def init(
     path: Annotated[Path | None, typer.Argument(help="By default RESTANTE_MAIL_ROOT.")] = None,
+    json: output.JsonFlag = False,
 ) -> None:
     """Mark a mounted directory as the mail volume; harmless where it is one already.
 
@@ -29,6 +31,5 @@ def init(
     try:
         create_volume(root)
     except OSError as error:
-        typer.echo(f"restante: cannot prepare {root}: {error.strerror}", err=True)
-        raise typer.Exit(1) from None
-    typer.echo(f"{root} is a mail volume")
+        output.fail(f"cannot prepare {root}: {error.strerror}")
+    output.done(f"{root} is a mail volume", as_json=json, value={"path": root})

@@ -1,6 +1,5 @@
 """`restante who`: who is logged in now, by POP3, IMAP and webmail, on every replica."""
 
-import datetime
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -9,6 +8,7 @@ import typer
 from restante.cli import output
 from restante.cli.admin import admin
 from restante.cli.output import JsonFlag
+from restante.cli.times import shown
 from restante.rpc.admin_reports import SessionInfo
 
 app = typer.Typer(add_completion=False)
@@ -51,7 +51,6 @@ def who(
 
 
 def _row(session: SessionInfo) -> dict[str, Any]:
-    since = datetime.datetime.fromtimestamp(session.since, datetime.UTC)
     how = [session.mechanism, "TLS" if session.tls else ""]
     how.append(f"as {session.actor}" if session.actor else "")
     return {
@@ -59,7 +58,7 @@ def _row(session: SessionInfo) -> dict[str, Any]:
         "service": session.service,
         "peer": session.peer,
         "client": session.client,
-        "since": since.strftime("%Y-%m-%d %H:%M:%SZ"),
+        "since": shown(session.since),
         "host": session.host,
         "login": " ".join(filter(None, how)),
     }
