@@ -67,8 +67,8 @@ class PasswordPolicy:
 
     def _judge(self, text: str, hints: Sequence[str]) -> None:
         # Here, not above: it takes memory and 0.1 s, and most processes never change a password.
-        from zxcvbn import zxcvbn  # noqa: PLC0415
-        from zxcvbn.frequency_lists import FREQUENCY_LISTS  # noqa: PLC0415
+        from zxcvbn import zxcvbn  # noqa: PLC0415 - see above
+        from zxcvbn.frequency_lists import FREQUENCY_LISTS  # noqa: PLC0415 - see above
 
         if self._common and text.casefold() in FREQUENCY_LISTS["passwords"][: self._common]:
             raise _refusal("the password is one of the commonest: choose another")
