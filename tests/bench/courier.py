@@ -23,6 +23,8 @@ PACKAGES = (
     "courier-authlib-mysql",
     "courier-authlib-postgresql",
     "courier-authlib-sqlite",
+    "courier-authlib-ldap",
+    "courier-authlib-pipe",
     "courier-authdaemon",
     "libcourier-unicode4",
     "libgamin0",

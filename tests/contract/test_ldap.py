@@ -73,7 +73,7 @@ def rc(uri: str, **changes: str | None) -> str:
         **changes,
     }
     text = "".join(f"LDAP_{k}\t\t{v}  \n" for k, v in lines.items() if v is not None)
-    return "##VERSION: x\n#\n# LDAP_MAIL wrong\n\n" + text
+    return f"##VERSION: x\n#\n# LDAP_MAIL wrong\n\n{text}\n##NAME: MARKER:0\n#\n"
 
 
 Make = Callable[..., Awaitable[LdapBackend]]
@@ -347,7 +347,9 @@ async def test_no_password_to_change(slapd: Slapd, make: Make) -> None:
 
 
 async def test_listing(slapd: Slapd, make: Make) -> None:
-    backend = await make(rc(slapd.uri, ENUMERATE_FILTER="(|(uid=fred)(uid=many))"), ldap_page=1)
+    backend = await make(
+        rc(slapd.uri, ENUMERATE_FILTER="(|(uid=fred)(uid=rooty)(uid=many))"), ldap_page=1
+    )
     listed = {record.account.address async for record in backend.records()}
     assert listed == {"fred@isp.test", "many@isp.test"}
 
@@ -398,7 +400,7 @@ async def test_nobody_becomes_another_by_naming_himself_so(slapd: Slapd, make: M
 
 
 async def test_listing_ends_with_a_fault_where_an_entry_is_broken(slapd: Slapd, make: Make) -> None:
-    backend = await make(rc(slapd.uri, ENUMERATE_FILTER="(|(uid=fred)(uid=rooty))"))
+    backend = await make(rc(slapd.uri, ENUMERATE_FILTER="(|(uid=fred)(uid=homeless))"))
     listed = []
 
     async def run() -> None:

@@ -28,7 +28,14 @@ from restante.wire.ldap.message import Code, Entry, Result, Search
 from services.auth.backends import ldap_rc
 from services.auth.backends.base import Check, ModuleContext, PasswordChange, Record
 from services.auth.backends.ldap_connection import Found, LdapConnection
-from services.auth.backends.ldap_entry import LdapRecord, first, record_of, values, wanted
+from services.auth.backends.ldap_entry import (
+    LdapRecord,
+    first,
+    is_none,
+    record_of,
+    values,
+    wanted,
+)
 from services.auth.backends.ldap_rc import LdapConfig
 from services.auth.backends.ldap_servers import LdapServers, away
 from services.auth.names import Login, NameRules
@@ -121,8 +128,8 @@ class LdapBackend:
                 found = _checked(await servers.ask(connection, search), "enumerate")
                 for entry in found.entries:
                     owner = self._owner(config, entry)
-                    if owner is None or not first(entry, config.attributes.home):
-                        continue  # no mail account at all
+                    if owner is None or is_none(config, entry):
+                        continue
                     try:
                         record = _record(config, entry, owner.address)
                     except MailError:

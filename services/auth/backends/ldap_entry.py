@@ -44,6 +44,12 @@ def values(entry: Entry, attribute: str) -> tuple[str, ...]:
     return tuple(value.decode("utf-8", "surrogateescape") for value in found if value)
 
 
+def is_none(config: LdapConfig, entry: Entry) -> bool:
+    """True for an entry that is no mail account and does not want to be one."""
+    have = config.attributes
+    return not first(entry, have.home) or "0" in (first(entry, have.uid), first(entry, have.gid))
+
+
 def record_of(config: LdapConfig, entry: Entry, address: str) -> LdapRecord:
     """Return the record of `address`. Raises ValueError or MailError for what makes no account."""
     have = config.attributes
