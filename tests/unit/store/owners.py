@@ -95,5 +95,7 @@ def run(wrapper: list[str], program: str, *words: str, groups: tuple[int, ...] =
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         cwd="/",
     )
+    if done.returncode and f"failed to execute {sys.executable}" in done.stderr:
+        pytest.skip("needs a Python that other users can run")
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
