@@ -1,17 +1,20 @@
 """What the SQL module promises, held against SQLite, PostgreSQL and MariaDB alike."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from restante.model import ErrorKind, MailError, Quota
 from services.auth import directory
 from services.auth.backends.base import PasswordChange
 from services.auth.backends.sql import SqlBackend
+from services.auth.database import journal, schema
 from services.auth.database.engine import Database, Limits, database_url
 from services.auth.directory import NewAccount
 from services.auth.names import NameRules
@@ -210,6 +213,50 @@ async def test_two_at_once(backend: SqlBackend, domain: str) -> None:
     )
     kinds = [r.kind for r in results if isinstance(r, MailError)]
     assert kinds == [ErrorKind.ALREADY_EXISTS] * 7
+
+
+async def test_a_deadlock_is_tried_again(
+    database_server: Postgres | Mariadb, tmp_path: Path
+) -> None:
+    """Two changes that lock two rows in either order: the server gives up one of them."""
+    database = Database(database_url(database_server.new_database()))
+    for name in ("a.test", "b.test"):
+        await database.run(lambda c, n=name: directory.create_domain(c, n, "", ""), write=True)  # type: ignore[misc]  # n is bound
+    both_began = threading.Barrier(2)
+    runs: list[str] = []
+
+    def lock(connection: Connection, name: str) -> None:
+        row = schema.domains.c.name == name
+        connection.execute(update(schema.domains).where(row).values(default_quota="1S"))
+
+    def work(connection: Connection, first: str, second: str) -> str:
+        runs.append(first)
+        lock(connection, first)
+        if runs.count(first) == 1:
+            both_began.wait(20)
+        lock(connection, second)
+        return first
+
+    done = await asyncio.gather(
+        database.run(partial(work, first="a.test", second="b.test"), write=True),
+        database.run(partial(work, first="b.test", second="a.test"), write=True),
+    )
+    assert list(done) == ["a.test", "b.test"]
+    assert len(runs) == 3
+    await database.close()
+
+
+async def test_old_entries_of_the_journal_go_but_for_the_newest(backend: SqlBackend) -> None:
+    await change(backend, directory.kick, "a@example.test")
+    await change(backend, directory.kick, "b@example.test")
+    await change(
+        backend, lambda c: c.execute(update(schema.revocations).values(created=5)).rowcount
+    )
+    newest = await backend.database.run(journal.last)
+    await backend.database.run(journal.prune, write=True)
+    assert await backend.database.run(journal.first) == newest
+    await change(backend, directory.kick, "c@example.test")
+    assert await backend.database.run(journal.last) == newest + 1
 
 
 async def test_two_services_may_start_at_once(url: str, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def after(connection: Connection, position: int) -> Sequence[Entry]:
 
 def prune(connection: Connection) -> None:
     """Remove entries that are older than KEPT, but for the newest."""
-    newest = select(func.max(revocations.c.id)).scalar_subquery()
+    newest = last(connection)  # first, since MySQL deletes from no table that it asks
     connection.execute(
         delete(revocations).where(
             revocations.c.created < int(time.time()) - KEPT, revocations.c.id < newest

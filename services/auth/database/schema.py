@@ -176,6 +176,7 @@ web_sessions = _table(
     Column("expires", BigInteger, nullable=False),
     Column("confirmed_at", BigInteger, nullable=False, default=0),  # last check of the password
     Index("web_sessions_address", "address"),
+    Index("web_sessions_actor", "actor"),
 )
 
 # Networks that an account has logged in from (throttle/known.py).

@@ -98,6 +98,7 @@ table(
     Column("expires", BigInteger, nullable=False),
     Column("confirmed_at", BigInteger, nullable=False),
     Index("web_sessions_address", "address"),
+    Index("web_sessions_actor", "actor"),
 )
 table(
     metadata,
