@@ -134,7 +134,7 @@ async def test_a_second_service_does_not_take_the_socket(data: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("MODULES", "sql ldap"),
+        ("MODULES", "sql nis"),
         ("MODULES", "sql sql"),
         ("SQL_URL", "mysql://x"),
         ("SQL_URL", "sqlite://"),
