@@ -48,7 +48,12 @@ async def run_once(data: Path, **extra: str) -> tuple[int | None, bytes]:
         env=environment(data, **extra),
         stderr=asyncio.subprocess.PIPE,
     )
-    _, log = await process.communicate()
+    try:
+        async with asyncio.timeout(60):
+            _, log = await process.communicate()
+    finally:
+        if process.returncode is None:  # it did not end by itself
+            process.kill()
     return process.returncode, log
 
 
