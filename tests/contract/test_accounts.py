@@ -246,6 +246,31 @@ async def test_a_deadlock_is_tried_again(
     await database.close()
 
 
+async def test_positions_of_the_journal_become_visible_in_their_order(backend: SqlBackend) -> None:
+    """Else whoever asks for "after N" would miss the one that commits late."""
+    noted, go_on = threading.Event(), threading.Event()
+
+    def slow(connection: Connection) -> None:
+        directory.kick(connection, "slow@example.test")
+        noted.set()
+        go_on.wait(20)
+
+    async def told() -> list[str]:
+        entries = await backend.database.run(partial(journal.after, position=0))
+        return [revocation.address for _, revocation in entries]
+
+    first = asyncio.ensure_future(backend.database.run(slow, write=True))
+    await asyncio.to_thread(noted.wait, 20)
+    second = asyncio.ensure_future(change(backend, directory.kick, "quick@example.test"))
+    try:
+        await asyncio.wait([second], timeout=0.5)
+        assert await told() == []
+    finally:
+        go_on.set()
+        await asyncio.gather(first, second)
+    assert await told() == ["slow@example.test", "quick@example.test"]
+
+
 async def test_old_entries_of_the_journal_go_but_for_the_newest(backend: SqlBackend) -> None:
     await change(backend, directory.kick, "a@example.test")
     await change(backend, directory.kick, "b@example.test")
