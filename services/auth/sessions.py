@@ -87,8 +87,10 @@ class _Collector:
 class SessionReports:
     """Asks, and answers when another replica asks."""
 
-    def __init__(self, hub: Hub, database: Database) -> None:
+    def __init__(self, hub: Hub, database: Database, *, web_idle: float = 1200.0) -> None:
+        """`web_idle`: a session of webmail that was not used for so many seconds has ended."""
         self.replica = secrets.token_hex(8)
+        self._web_idle = web_idle
         self._hub, self._database = hub, database
         self._collectors: dict[str, _Collector] = {}
         self._heard: dict[str, None] = {}  # questions of others, oldest first
@@ -114,7 +116,9 @@ class SessionReports:
         found = await self._collect(request, only, PATIENCE)
         if others is None or others:
             await self._wait_for(request, others, give_up, found)
-        found.sessions += await self._database.run(lambda c: _web_sessions(c, only))
+        found.sessions += await self._database.run(
+            lambda c: _web_sessions(c, only, int(time.time() - self._web_idle))
+        )
         return found
 
     def take(self, report: auth_pb2.ReportSessionsRequest) -> None:
@@ -263,11 +267,11 @@ def _answers(
     return dict(found)
 
 
-def _web_sessions(connection: Connection, only: str) -> list[auth_pb2.Session]:
+def _web_sessions(connection: Connection, only: str, used: int) -> list[auth_pb2.Session]:
     """Return the sessions of webmail, which auth itself keeps."""
     columns = web_sessions.c
     query = select(web_sessions).where(
-        columns.pending.is_(False), columns.expires > int(time.time())
+        columns.pending.is_(False), columns.expires > int(time.time()), columns.last_seen > used
     )
     if only and not only.startswith("@"):
         query = query.where(columns.address == only)

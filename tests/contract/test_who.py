@@ -1,4 +1,4 @@
-"""Who is logged in: two auth replicas on one PostgreSQL, two IMAP workers and a POP3 worker."""
+"""Who is logged in: two auth replicas on one database, two IMAP workers and a POP3 worker."""
 
 import asyncio
 import os
@@ -18,6 +18,7 @@ from restante.runtime.log import get_logger
 from restante.runtime.settings import ListenAddress
 from restante.runtime.worker import WorkerContext
 from restante.store.volume import create_volume
+from services.auth import directory
 from services.auth import sessions as auth_sessions
 from services.auth.server import AuthServer
 from services.imap.service import ImapService
@@ -25,6 +26,7 @@ from services.imap.settings import ImapSettings
 from services.pop3.login_delay import LoginTimes
 from services.pop3.service import Pop3Service
 from services.pop3.settings import Pop3Settings
+from tests.contract.mariadb import Mariadb, running_mariadb
 from tests.contract.postgres import Postgres, running_postgres
 from tests.services.auth.accounts import add_account
 from tests.services.auth.conftest import make_settings, serving
@@ -39,6 +41,18 @@ OFF = ListenAddress()
 def postgres() -> Iterator[Postgres]:
     with running_postgres() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def mariadb() -> Iterator[Mariadb]:
+    with running_mariadb() as server:
+        yield server
+
+
+@pytest.fixture(params=["postgres", "mariadb"])
+def database_server(request: pytest.FixtureRequest) -> Postgres | Mariadb:
+    server: Postgres | Mariadb = request.getfixturevalue(request.param)
+    return server
 
 
 @dataclass
@@ -73,14 +87,14 @@ def worker(kind: Any, settings_class: Any, auth: AuthServer, name: str, root: Pa
 @asynccontextmanager
 async def system(url: str) -> AsyncIterator[System]:
     async with AsyncExitStack() as stack:
-        root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rst"))) / "mail"
+        top = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rst")))
+        top.chmod(0o711)  # the store reads mail as its owner
+        root = top / "mail"
         create_volume(root)
         auth = []
         for _ in range(2):
             data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rst")))
-            settings = make_settings(
-                data, sql_url=url, mail_root=root, mail_uid=os.getuid(), mail_gid=os.getgid()
-            )
+            settings = make_settings(data, sql_url=url, mail_root=root)
             auth.append(await stack.enter_async_context(serving(settings)))
         imap = [worker(ImapService, ImapSettings, auth[n], f"imap{n}", root) for n in range(2)]
         pop3 = worker(
@@ -91,6 +105,11 @@ async def system(url: str) -> AsyncIterator[System]:
             stack.push_async_callback(service.drain)
         for address in (FRED, ANN):
             await add_account(auth[0], address)
+            owner = {"uid": os.getuid() or 1000, "gid": os.getgid() or 1000}
+            await auth[0].database.run(
+                lambda c, name=address, to=owner: directory.update_account(c, name, to),  # type: ignore[misc]  # both are bound
+                write=True,
+            )
         made = System(auth, imap, pop3)
         await made.listening([1, 2])
         yield made
@@ -155,8 +174,8 @@ def shown(found: auth_sessions.Found) -> list[tuple[str, ...]]:
     return sorted((s.address, s.service, s.host, s.mechanism, s.client) for s in found.sessions)
 
 
-async def test_every_replica_sees_everybody(postgres: Postgres) -> None:
-    async with system(postgres.new_database()) as running:
+async def test_every_replica_sees_everybody(database_server: Postgres | Mariadb) -> None:
+    async with system(database_server.new_database()) as running:
         before = int(time.time())
         await imap(running.imap[0], FRED)
         kept = await imap(running.imap[1], FRED)
@@ -204,8 +223,10 @@ async def test_a_replica_that_is_silent_is_counted(
     assert [s.address for s in found.sessions] == [FRED]
 
 
-async def test_questions_of_many_at_once_keep_apart(postgres: Postgres) -> None:
-    async with system(postgres.new_database()) as running:
+async def test_questions_of_many_at_once_keep_apart(
+    database_server: Postgres | Mariadb,
+) -> None:
+    async with system(database_server.new_database()) as running:
         await imap(running.imap[0], FRED)
         await imap(running.imap[1], ANN)
         asked = [auth.sessions.find(only) for auth in running.auth for only in (FRED, ANN, "")]

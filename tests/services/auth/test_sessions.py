@@ -1,16 +1,24 @@
 """Who is logged in: questions on Watch streams, answers of workers, those who stay silent."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+from sqlalchemy import insert
+
+from restante.model import ErrorKind
+from restante.rpc.admin.v1 import admin_pb2 as pb
 from restante.rpc.auth.v1 import auth_pb2
 from restante.rpc.client import AuthClient
 from restante.rpc.sessions import PART, parts
 from restante.runtime.connection import Facts, Peer
+from services.auth.database.schema import web_sessions
 from services.auth.server import AuthServer
 from services.auth.sessions import SessionReports
+from tests.services.auth.admin.calls import Admin
 from tests.services.auth.watching import watching
 
 
@@ -59,6 +67,57 @@ async def test_who_does_not_answer_is_counted(server: AuthServer) -> None:
         await silent.synced()
         found = await server.sessions.find()
     assert (found.workers, found.silent, len(found.sessions)) == (1, 1, 1)
+
+
+async def add_web_session(server: AuthServer, name: str, address: str, **fields: Any) -> None:
+    now = int(time.time())
+    row = {
+        "id": name,
+        "digest": name,
+        "address": address,
+        "peer": "192.0.2.7",
+        "client": "Browser " * 50,
+        "created": now - 60,
+        "last_seen": now,
+        "expires": now + 60,
+        **fields,
+    }
+    await server.database.run(lambda c: c.execute(insert(web_sessions), row), write=True)
+
+
+async def test_sessions_of_webmail(server: AuthServer) -> None:
+    now = int(time.time())
+    await add_web_session(server, "a", "fred@example.test", actor="boss@example.test")
+    await add_web_session(server, "b", "ann@other.test")
+    await add_web_session(server, "c", "sue@example.test", pending=True)
+    await add_web_session(server, "d", "tom@example.test", expires=now - 1)
+    await add_web_session(server, "e", "joe@example.test", last_seen=now - 86400)
+    found = (await server.sessions.find()).sessions
+    assert sorted(s.address for s in found) == ["ann@other.test", "fred@example.test"]
+    (fred,) = (await server.sessions.find("@example.test")).sessions
+    assert (fred.service, fred.peer, fred.actor) == ("webmail", "192.0.2.7", "boss@example.test")
+    assert len(fred.client) <= 100
+    assert (await server.sessions.find("fred@example.test")).sessions == [fred]
+
+
+async def test_a_domain_admin_sees_his_domains(server: AuthServer) -> None:
+    admin = Admin(server)
+    await admin("CreateDomain", pb.CreateDomainRequest(domain=pb.Domain(name="example.test")))
+    token = await admin.token(pb.ROLE_DOMAIN_ADMIN, "example.test")
+    bound = Admin(server, token)
+    await add_web_session(server, "a", "fred@example.test")
+    await add_web_session(server, "b", "ann@other.test")
+    seen = await bound("ListSessions", pb.ListSessionsRequest())
+    assert [s.address for s in seen.sessions] == ["fred@example.test"]
+    for request in (
+        pb.ListSessionsRequest(address="ann@other.test"),
+        pb.ListSessionsRequest(domain="other.test"),
+    ):
+        assert await bound.kind("ListSessions", request) is ErrorKind.PERMISSION
+    both = pb.ListSessionsRequest(address="ann@other.test", domain="other.test")
+    assert await admin.kind("ListSessions", both) is ErrorKind.BAD_REQUEST
+    await admin.close()
+    await bound.close()
 
 
 async def test_nobody_to_ask(server: AuthServer) -> None:
