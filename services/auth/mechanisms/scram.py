@@ -8,12 +8,11 @@ too: the same at every replica that shares the secret.
 """
 
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from restante.model import ErrorKind, MailError
 from services.auth import credentials
 from services.auth.backends.base import Backend, Record
 from services.auth.backends.chain import Chain
@@ -51,13 +50,16 @@ class ScramMechanism:
         database: Database,
         verifier: Verifier,
         *,
+        secret: Callable[[], bytes],
         iterations: int,
     ) -> None:
-        """`iterations` are told beside the salts that nobody stored."""
+        """`secret` returns what makes the salts that nobody stored, or raises MailError.
+
+        `iterations` are told beside them.
+        """
         self._chain, self._factors = chain, factors
         self._database, self._verifier = database, verifier
-        self._iterations = iterations
-        self.secret = b""  # makes those salts; set before the first login
+        self._secret, self._iterations = secret, iterations
 
     async def parameters(self, login: Login | None, user: str, service: str) -> tuple[bytes, int]:
         """Return salt and iterations for `user`, who means `login`. Raises MailError(TEMPORARY)."""
@@ -113,6 +115,4 @@ class ScramMechanism:
         return await self._verifier.run(work)
 
     def _salt(self, name: str) -> bytes:
-        if not self.secret:
-            raise MailError(ErrorKind.TEMPORARY, "not ready yet")
-        return hmac.digest(self.secret, name.encode("utf-8", "replace"), "sha256")[:_SALT]
+        return hmac.digest(self._secret(), name.encode("utf-8", "replace"), "sha256")[:_SALT]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from restante.model import ErrorKind, MailError
 from services.auth.backends.chain import Chain
 from services.auth.database.engine import Database
 from services.auth.factors.security import Factors
@@ -21,7 +22,7 @@ from services.auth.settings import AuthSettings
 
 
 class MoreMechanisms:
-    """Made and used inside one event loop. `open` before the first login, `close` after."""
+    """Made and used inside one event loop; `close` after."""
 
     def __init__(
         self,
@@ -33,7 +34,7 @@ class MoreMechanisms:
         database: Database,
         verifier: Verifier,
     ) -> None:
-        self._settings = settings
+        self._settings, self._secret = settings, b""
         self.masters = Masters(database)
         self.separator = settings.master_separator  # in "account*master", "" for no such logins
         self.deriver = Deriver(
@@ -43,7 +44,12 @@ class MoreMechanisms:
             iterations=settings.scram_iterations,
         )
         self.scram = ScramMechanism(
-            chain, factors, database, verifier, iterations=settings.scram_iterations
+            chain,
+            factors,
+            database,
+            verifier,
+            secret=self._scram_secret,
+            iterations=settings.scram_iterations,
         )
         named: dict[str, Mechanism] = {
             "scram-sha-256": self.scram,
@@ -62,9 +68,14 @@ class MoreMechanisms:
             named["external"] = ExternalMechanism(chain)
         self.named: Mapping[str, Mechanism] = named
 
-    def open(self) -> None:
-        """Read the service's secret. Raises MailError(CANNOT)."""
-        self.scram.secret = derive(service_secret(self._settings), "scram salts")
+    def _scram_secret(self) -> bytes:
+        """Read once, when it is wanted: the file may come later. Raises MailError(TEMPORARY)."""
+        if not self._secret:
+            try:
+                self._secret = derive(service_secret(self._settings), "scram salts")
+            except MailError as error:
+                raise MailError(ErrorKind.TEMPORARY, "the service secret is missing") from error
+        return self._secret
 
     async def close(self) -> None:
         """End what is under way."""
