@@ -7,6 +7,7 @@ changes no verdict, so it is no entry of the journal.
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,10 +55,14 @@ class LastUse:
             uses, self._waiting = self._waiting, {}
             if not uses:
                 return
-            try:
-                await self._database.run(lambda connection: _write(connection, uses), write=True)
-            except MailError:  # logged there
-                self._waiting = {**uses, **self._waiting}
+            written = False
+            with suppress(MailError):  # logged there
+                try:
+                    await self._database.run(lambda c: _write(c, uses), write=True)
+                    written = True
+                finally:
+                    if not written:  # a fault, or the end came meanwhile
+                        self._waiting = {**uses, **self._waiting}
 
     async def close(self) -> None:
         """Write what waits and end."""
