@@ -9,6 +9,7 @@ answered before `failure_floor` seconds, which covers what the check of a slower
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from restante.model import Account, ErrorKind, MailError
 from services.auth.audit import Audit, Kind
@@ -26,6 +27,8 @@ from services.auth.passwords.upgrade import HashUpgrades
 from services.auth.passwords.verifier import Verifier
 from services.auth.throttle.throttle import Throttle
 from services.auth.trace import step
+
+_PARAMETERS_FLOOR: Final = 0.02  # seconds; the time of this answer tells nothing, either
 
 
 async def _nothing(_address: str, _keep_session: str) -> None:

@@ -28,17 +28,23 @@ def mark_of(stored: str) -> str:
     return hashlib.blake2s(data, digest_size=12, person=b"verifier").hexdigest()
 
 
-def read(connection: Connection, address: str, stored: str) -> dict[str, str]:
-    """Return the verifiers that stand beside a stored hash, by kind."""
+def every(connection: Connection, address: str) -> dict[str, str]:
+    """Return all values of an address by kind, for `beside`."""
     rows = connection.execute(
         select(credentials.c.kind, credentials.c.value).where(credentials.c.address == address)
     )
-    found = {}
-    for kind, value in rows:
-        mark, _, verifier = value.partition(" ")
-        if stored and mark == mark_of(stored):
-            found[kind] = verifier
-    return found
+    return {row.kind: row.value for row in rows}
+
+
+def beside(values: Mapping[str, str], stored: str) -> dict[str, str]:
+    """Return the verifiers, by kind, that stand beside a stored hash."""
+    marked = ((kind, value.partition(" ")) for kind, value in values.items())
+    return {kind: rest for kind, (mark, _, rest) in marked if stored and mark == mark_of(stored)}
+
+
+def read(connection: Connection, address: str, stored: str) -> dict[str, str]:
+    """Return the verifiers of an account, by kind, that stand beside a stored hash."""
+    return beside(every(connection, address), stored)
 
 
 def replace(

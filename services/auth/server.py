@@ -144,7 +144,6 @@ class AuthServer:
 
         A module that is down does not stop the service: its logins are temporary failures.
         """
-        self.mechanisms.open()
         try:
             await self.database.open()
         except MailError as error:

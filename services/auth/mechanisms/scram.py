@@ -92,9 +92,14 @@ class ScramMechanism:
         return None
 
     async def _sources(self, login: Login, service: str) -> AsyncIterator[_Source]:
+        # One question whoever is meant: what it costs says nothing.
+        kept = await self._database.run(lambda c: credentials.every(c, login.address))
         async for module, record in self._chain.candidates(login):
             stored = record.password_for(service)
-            keys = read_keys(stored) or await self._kept(module, record)
+            keys = read_keys(stored)
+            if keys is None and module.name == credentials.MODULE:
+                verifiers = credentials.beside(kept, record.password)
+                keys = read_keys(verifiers.get(credentials.SCRAM, ""))
             if keys is not None:
                 yield _Source(module, record, keys.salt, keys.iterations, keys)
                 continue
@@ -102,13 +107,6 @@ class ScramMechanism:
             if clear:
                 salt = self._salt(login.address)
                 yield _Source(module, record, salt, self._iterations, clear=clear)
-
-    async def _kept(self, module: Backend, record: Record) -> ScramKeys | None:
-        if module.name != credentials.MODULE or not record.password:
-            return None
-        address, stored = record.account.address, record.password
-        kept = await self._database.run(lambda c: credentials.read(c, address, stored))
-        return read_keys(kept.get(credentials.SCRAM, ""))
 
     async def _make(self, source: _Source) -> ScramKeys:
         work = partial(make_keys, source.clear, source.salt, source.iterations)
