@@ -143,7 +143,7 @@ async def quit_(session: Session, command: Command) -> bytes:
         return ok("Bye-bye.")
     try:
         session.counts.deleted = await session.backend.blocking(
-            partial(session.maildrop.finish, update=True)
+            partial(session.maildrop.finish, update=True), session.maildrop.identity
         )
     except MailError:
         return error("Some deleted messages were not removed.", "SYS/TEMP")
@@ -203,7 +203,7 @@ async def _message(session: Session, number: int) -> bytes:
     if wire is None:
         plan = drop.plan(number, _asked_ahead(session))
         try:
-            wire = await session.backend.blocking(partial(drop.fetch, plan))
+            wire = await session.backend.blocking(partial(drop.fetch, plan), drop.identity)
         except MailError as fault:
             if fault.kind is ErrorKind.GONE:
                 raise MailError(ErrorKind.GONE, "The message is gone.") from None

@@ -36,12 +36,14 @@ class Maildrop:
         "_octets",
         "_retrieved",
         "count",
+        "identity",
     )
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
         self._columns = mailbox.columns
         self.count = len(self._columns)
+        self.identity = mailbox.identity  # for file work in the pool
         self._octets = sum(self._columns.wire_sizes[: self.count])
         self._deleted: set[int] = set()
         self._fetched: dict[int, bytes] = {}  # read ahead, by number
@@ -137,13 +139,12 @@ class Maildrop:
         Raises MailError (GONE, TEMPORARY) for the first only; another that fails is left for later.
         """
         uids = self._columns.uids
-        with self._mailbox.acting():
-            first = self._mailbox.read(uids[plan[0] - 1])
-            for number in plan[1:]:
-                try:
-                    self._fetched[number] = self._mailbox.read(uids[number - 1])
-                except MailError:
-                    break
+        first = self._mailbox.read(uids[plan[0] - 1])
+        for number in plan[1:]:
+            try:
+                self._fetched[number] = self._mailbox.read(uids[number - 1])
+            except MailError:
+                break
         return first
 
     # --- the end ------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ from restante.runtime.connection import Connection, Peer
 from restante.runtime.listener import Listener, listen
 from restante.runtime.metrics import Counter, Gauge
 from restante.runtime.worker import WorkerContext
-from restante.store.account import MailStore
+from restante.store.account import AccountStore, MailStore
 from restante.store.hints_engine import make_hints
+from restante.store.identity import Identity
 from restante.store.pool import StorePool
 from restante.store.volume import check_volume
 from services.pop3.connection import BUSY, Pop3Connection
@@ -97,26 +98,26 @@ class Pop3Service:
 
     async def open(self, account: Account) -> Maildrop:
         """Open the INBOX and take the snapshot, in one hop or none. Raises MailError."""
-        mailbox = self._store.open_account(account).open_unmoved(INBOX)
+        store = self._store.open_account(account)
+        mailbox = store.open_unmoved(INBOX)
         if mailbox is not None:
             return Maildrop(mailbox)
-        return await self._pool.run(self._open, account)
+        return await self._pool.run_as(store.identity, self._open, store)
 
-    async def blocking(self, call: Callable[[], T]) -> T:
-        """Run file work in the pool."""
-        return await self._pool.run(call)
+    async def blocking(self, call: Callable[[], T], identity: Identity | None = None) -> T:
+        """Run file work in the pool, as the owner of a maildrop."""
+        return await self._pool.run_as(identity, call)
 
-    def _open(self, account: Account) -> Maildrop:
-        folders = self._store.open_account(account)
-        with folders.acting():
-            folders.ensure()
-            mailbox = folders.open_mailbox(INBOX)
-            try:
-                mailbox.refresh()
-                return Maildrop(mailbox)
-            except BaseException:
-                mailbox.release()
-                raise
+    @staticmethod
+    def _open(store: AccountStore) -> Maildrop:
+        store.ensure()
+        mailbox = store.open_mailbox(INBOX)
+        try:
+            mailbox.refresh()
+            return Maildrop(mailbox)
+        except BaseException:
+            mailbox.release()
+            raise
 
     def _revoked(self, revocation: Revocation) -> None:
         if revocation.ends_sessions:

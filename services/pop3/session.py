@@ -19,6 +19,7 @@ from restante.rpc.attempt import Admitted, LoginAttempt
 from restante.runtime.connection import Peer
 from restante.runtime.log import get_logger
 from restante.runtime.upstream import Upstream
+from restante.store.identity import Identity
 from restante.wire.pop3 import BadLine, Command, RawLine, error
 from services.pop3.maildrop import Maildrop
 from services.pop3.settings import Pop3Settings
@@ -67,8 +68,8 @@ class Backend(Protocol):
     async def open(self, account: Account) -> Maildrop:
         """Open the INBOX and take the snapshot. Raises MailError."""
 
-    async def blocking(self, call: Callable[[], T]) -> T:
-        """Run file work in the pool."""
+    async def blocking(self, call: Callable[[], T], identity: Identity | None = None) -> T:
+        """Run file work in the pool, as the owner of a maildrop."""
 
 
 @dataclass(slots=True)
@@ -198,7 +199,9 @@ class Session:
             return
         try:
             if maildrop.has_update:
-                await self.backend.blocking(lambda: maildrop.finish(update=False))
+                await self.backend.blocking(
+                    lambda: maildrop.finish(update=False), maildrop.identity
+                )
         except MailError as fault:
             _log.warning("seen marks not written", user=self._name, reason=fault.text)
         finally:

@@ -38,7 +38,7 @@ from restante.store.changes import StoreMode, StoreResult
 from restante.store.columns import Columns
 from restante.store.facts import Facts, compute_facts
 from restante.store.faults import GONE, as_mail_error
-from restante.store.identity import acting
+from restante.store.identity import Identity, acting
 from restante.store.index import Index
 from restante.store.journal import NAME
 from restante.store.layout import open_folder
@@ -259,6 +259,11 @@ class Mailbox:
             watchers.notify()
 
     # --- BLOCKING -------------------------------------------------------------------------------
+
+    @property
+    def identity(self) -> Identity | None:
+        """Whom `acting` acts for (StorePool.run_as); None: the process itself."""
+        return self.owner.identity
 
     def acting(self) -> acting:
         """Act as the mail's owner inside: one change of identity for many calls (identity.py)."""

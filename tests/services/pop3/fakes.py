@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -15,6 +14,7 @@ from restante.runtime.listener import Listener, listen
 from restante.runtime.tls import TlsContexts
 from restante.store.changes import Change, StoreMode
 from restante.store.columns import Columns
+from restante.store.identity import Identity
 from restante.store.mailbox import Mailbox
 from services.pop3.connection import BUSY, Pop3Connection
 from services.pop3.maildrop import Maildrop
@@ -41,9 +41,7 @@ class FakeMailbox:
         self.removed: list[int] = []
         self.fault: MailError | None = None
         self.users = 1
-
-    def acting(self) -> AbstractContextManager[None]:
-        return nullcontext()
+        self.identity: Identity | None = None
 
     def read(self, uid: int) -> bytes:
         if self.fault is not None:
@@ -129,7 +127,7 @@ class FakeBackend:
         self.hops += 1
         return Maildrop(cast(Mailbox, self.mailbox))
 
-    async def blocking(self, call: Callable[[], T]) -> T:
+    async def blocking(self, call: Callable[[], T], identity: Identity | None = None) -> T:
         self.hops += 1
         return call()
 

@@ -6,7 +6,9 @@ import threading
 import pytest
 
 from restante.model import ErrorKind, MailError
+from restante.store.identity import identity_of
 from restante.store.pool import StorePool
+from tests.unit.store.owners import ANN, BOB, fsuid, needs_root
 
 
 async def test_results_and_errors() -> None:
@@ -72,3 +74,39 @@ async def test_many_jobs_from_many_tasks() -> None:
     results = await asyncio.gather(*(session(n) for n in range(20)))
     assert results == [n * 1225 for n in range(20)]
     pool.close()
+
+
+@needs_root
+async def test_no_owner_gets_all_threads() -> None:
+    pool = StorePool(4)
+    ann, bob = identity_of(ANN, ANN), identity_of(BOB, BOB)
+    held, going = threading.Event(), threading.Semaphore(0)
+    begun = 0
+
+    def hold() -> int:
+        nonlocal begun
+        begun += 1
+        going.release()
+        assert held.wait(30)
+        return fsuid()
+
+    jobs = [asyncio.create_task(pool.run_as(ann, hold)) for _ in range(10)]
+    for _ in range(3):
+        await asyncio.to_thread(going.acquire)
+    # The fourth thread is for the others, however many come one after another.
+    for _ in range(20):
+        assert await pool.run_as(bob, fsuid) == BOB
+        assert await pool.run(fsuid) == 0
+    assert begun == 3
+    for job in (jobs[2], jobs[5], jobs[9]):  # one that runs, two that wait
+        job.cancel()
+    await asyncio.gather(*(jobs[n] for n in (2, 5, 9)), return_exceptions=True)
+    assert await pool.run_as(bob, fsuid) == BOB
+    assert begun == 3  # the cancelled one still holds its thread
+    held.set()
+    rest = [job for number, job in enumerate(jobs) if number not in (2, 5, 9)]
+    assert await asyncio.gather(*rest) == [ANN] * 7
+    assert begun == 8
+    assert await pool.run_as(ann, fsuid) == ANN
+    pool.close()
+    assert (pool._busy, pool._parked) == ({}, {})
