@@ -126,9 +126,12 @@ class Authenticator:
         """
         if self._more is None:
             raise MailError(ErrorKind.AUTH_FAILED, "the mechanism is not offered")
+        started = asyncio.get_running_loop().time()
         name = self._split(user)[0]
         with for_service(service):
-            return await self._more.scram.parameters(self.login(name), name, service)
+            found = await self._more.scram.parameters(self.login(name), name, service)
+        await self._wait_until(started + min(self._floor, _PARAMETERS_FLOOR))
+        return found
 
     async def judge(self, attempt: Attempt) -> Admission:
         """As `authenticate`, without a record of it."""
