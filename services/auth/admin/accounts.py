@@ -1,4 +1,4 @@
-"""Accounts of the SQL module; a kick is for accounts of any.
+"""Accounts of the SQL module; a kick, and a new password by a superadmin, for those of any.
 
 A domain admin may not change what an account means to the system outside his domain: uid and gid
 (whose files it reads), and the options in PRIVILEGED (whose shared folders it sees, which server
@@ -14,10 +14,13 @@ from sqlalchemy import Connection, RowMapping
 
 from restante.model import ErrorKind, MailError, Options
 from restante.rpc.admin.v1 import admin_pb2 as pb
+from restante.rpc.revocation import Reason
 from services.auth import directory, purge
 from services.auth.admin.roles import Caller, Right
 from services.auth.admin.tools import Operation, Tools, masked, page
-from services.auth.names import domain_name
+from services.auth.backends.base import PasswordChange
+from services.auth.database import journal
+from services.auth.names import Login, domain_name
 from services.auth.passwords import schemes
 
 PRIVILEGED: Final = ("group", "sharedgroup", "mailhost")
@@ -125,7 +128,10 @@ class Accounts:
         given = bool(request.password) + bool(request.password_hash) + request.clear
         if given != 1:
             raise MailError(ErrorKind.BAD_REQUEST, "give a password, a hash, or clear: one of them")
-        row = await self._row(request.address)
+        login = self._tools.rules.parse(request.address)
+        row = await self._row_of(login)
+        if row is None:
+            return await self._set_elsewhere(caller, login, request)
         address = row["address"]
         if not request.password and row["password"] == request.password_hash:
             return pb.SetPasswordResponse(changed=False)
@@ -141,6 +147,32 @@ class Accounts:
             )
         return pb.SetPasswordResponse(changed=True)
 
+    async def _set_elsewhere(
+        self, caller: Caller, login: Login, request: pb.SetPasswordRequest
+    ) -> pb.SetPasswordResponse:
+        """Set the password of an account of another module, as far as that can.
+
+        That is the system's own business: these may be system accounts.
+        """
+        found = await self._tools.authenticator.chain.find(login)
+        if found is None:
+            raise MailError(ErrorKind.NO_SUCH_USER, f"no account {login.address}")
+        module, record = found
+        caller.need(Right.ALL, f"set passwords of module {module.name}")
+        if not request.password:
+            text = f"for an account of module {module.name} give a password, not a hash"
+            raise MailError(ErrorKind.CANNOT, text)
+        new, name = request.password, record.account.name
+        stored = await self._stored(new, "", login.address, name)
+        if not request.dry_run:
+            if not await module.set_password(login, PasswordChange(new, stored)):
+                text = f"module {module.name} cannot change this password"
+                raise MailError(ErrorKind.CANNOT, text)
+            await self._database.run(
+                lambda c: journal.record(c, login.address, Reason.PASSWORD), write=True
+            )
+        return pb.SetPasswordResponse(changed=True)
+
     async def kick(self, caller: Caller, request: pb.KickRequest) -> pb.KickResponse:
         """End the sessions of an account of any module."""
         address = await self._tools.existing(request.address)
@@ -151,6 +183,15 @@ class Accounts:
         self._tools.need_accounts()
         canonical = self._tools.rules.parse(address).address
         return await self._database.run(lambda c: directory.get_account(c, canonical))
+
+    async def _row_of(self, login: Login) -> RowMapping | None:
+        """Return an account's row, None where it is none of the SQL module's."""
+        if self._tools.sql is None:
+            return None
+        found = await self._database.run(
+            lambda c: directory.list_accounts(c, after=None, limit=1, address=login.address)
+        )
+        return found[0] if found else None
 
     async def _stored(self, password: bytes, given_hash: str, address: str, name: str) -> str:
         """Return the hash to store, "" where neither is given."""
