@@ -56,9 +56,15 @@ def escape(text: str) -> str:
     )
 
 
-def configure(level: str = "info", style: str = "console") -> None:
-    """Set up this process's logs: level debug|info|warning|error, style console|json."""
-    global _json_style
+def configure(
+    level: str = "info", style: str = "console", write: Callable[[str], None] | None = None
+) -> None:
+    """Set up this process's logs: level debug|info|warning|error, style console|json.
+
+    `write` takes each line, without its end; by default they go to stderr.
+    """
+    global _json_style, _write
+    _write = write or _to_stderr
     least = _LEVELS[level]
     _json_style = style == "json"
     renderer = _json_line if _json_style else _console_line
@@ -89,7 +95,7 @@ class _Writer:
     debug = info = warning = error = critical = exception = log = msg
 
 
-def _write(line: str) -> None:
+def _to_stderr(line: str) -> None:
     """Write a line in one call, past sys.stderr's buffers: lines of processes do not mix."""
     data = line.encode("utf-8", "backslashreplace") + b"\n"
     try:
@@ -97,6 +103,9 @@ def _write(line: str) -> None:
             data = data[os.write(2, data) :]
     except OSError:
         pass  # nobody reads: a log that is gone must not end a session
+
+
+_write: Callable[[str], None] = _to_stderr
 
 
 def always(text: str, values: Mapping[str, str]) -> None:

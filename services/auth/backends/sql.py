@@ -1,12 +1,11 @@
 """The accounts of our own tables, in whatever database they lie.
 
-Cache (SQLite only): records are kept in memory and are never stale, by Database.data_version.
+Records are kept in memory as long as nothing changed (remembered.py).
 
 Every read asks for the newest position of the journal in the same statement, so that a replica
 may answer it (Database.read). Look-ups go by the primary key, pages by the key behind the last.
 """
 
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,12 +20,12 @@ from services.auth import credentials
 from services.auth.backends.base import Check, ModuleContext, PasswordChange, Record
 from services.auth.database import journal, schema
 from services.auth.database.engine import Database
+from services.auth.database.remembered import Remembered
 from services.auth.names import Login
 from services.auth.settings import AuthSettings
 
 log = get_logger(__name__)
 
-_CACHED: Final = 65536  # records
 _PAGE: Final = 500
 
 _POSITION: Final = (
@@ -63,8 +62,7 @@ class SqlBackend:
         """`mail_root` is absolute; relative homes start there."""
         self.database = database
         self.mail_root = mail_root
-        self._cache: OrderedDict[str, Record | None] = OrderedDict()
-        self._version: object = None
+        self._remembered = Remembered(database, self._read)
 
     async def open(self) -> None:
         """Connect, and create the tables where they are missing."""
@@ -72,22 +70,7 @@ class SqlBackend:
 
     async def find(self, login: Login) -> Record | None:
         """Return the account of login.address."""
-        address = login.address
-        version = self.database.data_version()
-        if version is None:
-            return await self._read(address)
-        if version != self._version:
-            self._cache.clear()
-            self._version = version
-        elif address in self._cache:
-            self._cache.move_to_end(address)
-            return self._cache[address]
-        record = await self._read(address)
-        if version == self._version:  # nobody else saw a newer one meanwhile
-            self._cache[address] = record
-            if len(self._cache) > _CACHED:
-                self._cache.popitem(last=False)
-        return record
+        return await self._remembered.of(login.address)
 
     async def records(self) -> AsyncIterator[Record]:
         """Yield every account, by address, in pages: no long transaction, no big list."""

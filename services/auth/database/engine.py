@@ -22,6 +22,7 @@ asked at every look-up.
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,6 +48,7 @@ Floor = Callable[[], int | None]
 """Returns the position that an answer must have, None where only the primary's will do."""
 
 # A transaction that was rolled back as a whole because of another one.
+BY_HAND: Final = 10.0  # seconds until what was changed by hand on a server is noticed
 _DEADLOCKS: Final = ("40P01", "40001", 1213)
 
 
@@ -84,6 +86,16 @@ class Database:
                 return None
             self._generation = Generation(self.url.database or "")
         return self._generation.read()
+
+    def stamp(self) -> object:
+        """Return what is equal as long as no change was told of; None where that is not known.
+
+        See remembered.py. MySQL tells of changes too late for that.
+        """
+        if self.is_sqlite:
+            return self.data_version()
+        position = self.floor() if self.url.get_backend_name() == "postgresql" else None
+        return None if position is None else (position, int(time.monotonic() / BY_HAND))
 
     async def run(
         self, work: Callable[[Connection], _T], *, write: bool = False, retry: bool = True

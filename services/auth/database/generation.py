@@ -1,6 +1,7 @@
 """SQLite only: a number that rises with every change that a login could depend on.
 
-Triggers raise it, so a change made by hand with another program counts, too. What is written all
+Triggers raise it, so a change made by hand with another program counts, too, and so does one of
+the tables themselves (`PRAGMA schema_version`). What is written all
 the time and changes no verdict (the audit log, sessions, when something was last used) does not:
 caches that hang on the number outlive it.
 
@@ -69,7 +70,9 @@ class Generation:
             (commits,) = self._connection.execute("PRAGMA data_version").fetchone()
             if commits != self._commits:
                 query = "SELECT number FROM restante_generation"
-                (self._number,) = self._connection.execute(query).fetchone()
+                (number,) = self._connection.execute(query).fetchone()
+                (tables,) = self._connection.execute("PRAGMA schema_version").fetchone()
+                self._number = tables << 40 | number
                 self._commits = commits  # what was committed between the two is seen next time
         except (sqlite3.Error, TypeError):
             return None

@@ -93,9 +93,8 @@ def fresh(connection: Connection) -> None:
 
 def upgrade(connection: Connection, found: str | None) -> None:
     """Run the revisions behind `found` (None: all of them) and move the mark."""
-    # Half a second of loading, and hardly ever needed.
-    from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
+    from alembic import command  # noqa: PLC0415 - half a second of loading, hardly ever needed
+    from alembic.config import Config  # noqa: PLC0415 - the same
 
     schema.revision.create(connection, checkfirst=True)
     marked = connection.execute(select(schema.revision.c.version_num)).scalar()

@@ -112,12 +112,12 @@ async def test_a_broken_database_is_temporary(data: Path) -> None:
 
 
 async def test_the_database_may_come_later(data: Path) -> None:
-    (data / "auth").write_text("not a directory")
-    settings = make_settings(data)
+    (data / "sql").write_text("not a directory")
+    settings = make_settings(data, sql_url=f"sqlite:///{data}/sql/accounts.sqlite")
     async with serving(settings) as server:
         client = AuthClient(str(settings.listen))
         assert await login(client, "fred@example.test", "secret") == "temporary"
-        (data / "auth").unlink()
+        (data / "sql").unlink()
         await add_account(server, "fred@example.test")
         assert await login(client, "fred@example.test", "secret") != "temporary"
         await client.close()
@@ -145,9 +145,11 @@ async def test_cached_records_cost_no_query(data: Path, monkeypatch: pytest.Monk
         backend = sql_of(server)
         for name in ("fred@example.test", "nobody@example.test"):
             await backend.find(server.rules.parse(name))
-        monkeypatch.setattr(Database, "run", None)
-        assert await backend.find(server.rules.parse("fred@example.test")) is not None
-        assert await backend.find(server.rules.parse("nobody@example.test")) is None
+        with monkeypatch.context() as patch:
+            patch.setattr(Database, "run", None)
+            patch.setattr(Database, "read", None)
+            assert await backend.find(server.rules.parse("fred@example.test")) is not None
+            assert await backend.find(server.rules.parse("nobody@example.test")) is None
 
 
 async def test_nonsense_in_a_row_is_temporary(data: Path) -> None:

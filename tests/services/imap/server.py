@@ -1,7 +1,6 @@
 """The IMAP service in a thread of the test's process, on the real store."""
 
 import asyncio
-import contextlib
 import datetime
 import io
 import os
@@ -90,8 +89,7 @@ class Server:
     """A running service. Used from the test's thread; `call` runs a coroutine in its loop."""
 
     def __init__(self, base: Path, certificate: tuple[Path, Path], **settings: Any) -> None:
-        with contextlib.redirect_stderr(LOG):
-            log.configure("info", "console")
+        log.configure("info", "console", lambda line: print(line, file=LOG))
         root = base / "mail"
         create_volume(root)
         self.accounts = Accounts(root)
