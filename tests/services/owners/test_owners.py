@@ -3,6 +3,7 @@
 Ann has mail; Bob has a shell, and does what he can in his own home.
 """
 
+import fcntl
 import os
 import poplib
 import smtplib
@@ -234,3 +235,25 @@ def test_parts_that_lead_to_anothers_take_no_mail(bobs: Users) -> None:
     said = wire.run("SELECT INBOX") + wire.run("FETCH 1:* BODY.PEEK[]")
     assert SECRET not in b"\n".join(said)
     wire.socket.close()
+
+
+def test_who_holds_his_own_lock_holds_up_himself(users: Users) -> None:
+    """A user may lock files of his own Maildir for as long as he likes; others are served."""
+    users.deliver("bob")
+    sessions = [users.imap("bob") for _ in range(20)]  # more than the worker has threads
+    sessions[0].ok("SELECT INBOX")
+    sessions[0].ok("UNSELECT")
+    index = (users.maildir("bob") / "restante.index").open("r+b")
+    with index:
+        fcntl.lockf(index, fcntl.LOCK_EX)
+        users.deliver("bob")  # something to take in, which needs the lock
+        tags = [(wire, wire.start("SELECT INBOX")) for wire in sessions]
+        for _ in range(3):
+            wire = users.imap("ann")
+            wire.ok("SELECT INBOX")
+            wire.ok("LOGOUT")
+            assert users.deliver("ann") == {"ann": 250}
+        fcntl.lockf(index, fcntl.LOCK_UN)
+    for wire, tag in tags:
+        wire.until(tag)
+        wire.ok("LOGOUT")
