@@ -5,8 +5,7 @@ main password stays as it is; with a second factor it counts on webmail alone.
 """
 
 import ipaddress
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
@@ -56,15 +55,19 @@ class AppPassword:
         return not self.networks and (not self.expires or self.expires > now + VERDICT)
 
 
-def check_scope(name: str, services: Iterable[str], networks: Iterable[str]) -> tuple[str, ...]:
-    """Return the networks in their usual form. Raises MailError(BAD_REQUEST)."""
+def checked(wanted: AppPassword) -> AppPassword:
+    """Return what somebody asks for with its networks in their usual form.
+
+    Raises MailError(BAD_REQUEST).
+    """
+    name = wanted.name
     if not 0 < len(name) <= MAX_NAME or any(c < " " or c == "\x7f" for c in name):
         raise MailError(ErrorKind.BAD_REQUEST, f"a name has 1 to {MAX_NAME} characters")
-    unknown = [service for service in services if service not in SERVICES]
-    if unknown:
-        raise MailError(ErrorKind.BAD_REQUEST, f"services are some of: {' '.join(SERVICES)}")
+    allowed = READING if wanted.read_only else SERVICES
+    if not set(wanted.services) <= set(allowed):
+        raise MailError(ErrorKind.BAD_REQUEST, f"services are some of: {' '.join(allowed)}")
     found = []
-    for text in networks:
+    for text in wanted.networks:
         try:
             found.append(str(ipaddress.ip_network(text.strip(), strict=False)))
         except ValueError:
@@ -73,7 +76,7 @@ def check_scope(name: str, services: Iterable[str], networks: Iterable[str]) -> 
             ) from None
     if len(found) > MAX_NETWORKS:
         raise MailError(ErrorKind.BAD_REQUEST, f"at most {MAX_NETWORKS} networks")
-    return tuple(found)
+    return replace(wanted, networks=tuple(found))
 
 
 def digest_of(secret: bytes) -> str:

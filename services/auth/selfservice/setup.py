@@ -132,7 +132,7 @@ class Setup:
     ) -> tuple[AppPassword, str]:
         """Return a new app password, and the secret itself, which is shown once."""
         await self._fresh(session, password)
-        networks = app_passwords.check_scope(wanted.name, wanted.services, wanted.networks)
+        wanted = app_passwords.checked(wanted)
         now = int(time.time())
         if wanted.expires and wanted.expires <= now:
             raise MailError(ErrorKind.BAD_REQUEST, "the end lies in the past")
@@ -141,7 +141,6 @@ class Setup:
             wanted,
             id=secrets.token_hex(12),
             digest=codes.digest(secret, codes.APP_PASSWORD),
-            networks=networks,
             created=now,
         )
         await self._parts.database.run(

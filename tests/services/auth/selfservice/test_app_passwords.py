@@ -115,6 +115,9 @@ async def test_read_only_is_told_with_the_account(fred: Owner, client: AuthClien
     assert not (await client.lookup(FRED)).read_only
     assert await opens(client, secret, "pop3")
     assert not await opens(client, secret, "smtp")  # sending is no reading
+    wanted = {"name": "x", "services": ["smtp"], "read_only": True}
+    refused = await fred.refused("CreateAppPassword", app_password=wanted)
+    assert refused.kind is ErrorKind.BAD_REQUEST
 
 
 async def test_what_may_be_remembered(fred: Owner, server: AuthServer) -> None:
