@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from restante.model import Account, ErrorKind, MailError
+from restante.rpc.admin.v1.admin_pb2 import AppPassword
 from restante.rpc.client import AuthClient
 from services.auth import directory
 from services.auth.backends.base import Check, PasswordChange, Record
@@ -16,6 +17,7 @@ from tests.services.auth.accounts import add_account
 from tests.services.auth.conftest import make_settings, serving
 from tests.services.auth.selfservice.conftest import FRED
 from tests.services.auth.selfservice.owner import PEER, Owner, owner_at
+from tests.services.auth.selfservice.test_second_factor import set_totp
 
 NEW = b"zebra-lamp-42"
 
@@ -107,6 +109,7 @@ class Directory:
     def __init__(self, *, can: bool) -> None:
         self.can, self.password = can, b"secret"
         self.asked: list[PasswordChange] = []
+        self.checked: list[bytes] = []
 
     async def open(self) -> None:
         pass
@@ -117,6 +120,7 @@ class Directory:
         return Record(account, checks=True) if login.address == FRED else None
 
     async def check(self, login: Login, record: Record, check: Check) -> bool:
+        self.checked.append(check.password)
         return check.password == self.password
 
     async def records(self) -> AsyncIterator[Record]:
@@ -157,3 +161,21 @@ async def test_through_any_module_that_can(elsewhere: tuple[Directory, Owner]) -
     assert (change.old, change.new) == (b"secret", NEW)
     assert change.stored.startswith("$argon2id$")
     assert change.keep_session
+
+
+async def test_a_directory_that_checks_itself_sees_no_app_password(
+    elsewhere: tuple[Directory, Owner], data: Path
+) -> None:
+    """Nor the main password, once a second factor is set: its own locks would count it."""
+    module, fred = elsewhere
+    made = await fred.CreateAppPassword(app_password=AppPassword(name="phone"))
+    client = AuthClient(f"unix:{data}/run/auth.sock")
+    await client.authenticate(FRED, "secret", service="imap")
+    await set_totp(fred)
+    module.checked.clear()
+    assert (await client.authenticate(FRED, made.secret, service="imap")).address == FRED
+    with pytest.raises(MailError) as refused:
+        await client.authenticate(FRED, "secret", service="pop3")
+    assert refused.value.kind is ErrorKind.AUTH_FAILED
+    assert module.checked == []
+    await client.close()
