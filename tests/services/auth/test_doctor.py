@@ -61,6 +61,12 @@ def test_a_system_in_order_and_one_that_is_not() -> None:
             assert of(found, "Redis")[0][0] == "FAIL"
             assert of(found, "settings of imap")[0][0] == "FAIL"
             assert "hidden-word" not in json.dumps(found)
+        down = "postgresql://joe:hidden-word@127.0.0.1:1/mail"
+        code, found = doctor(data, RESTANTE_AUTH_SQL_URL=down)
+        (status, text), *_ = of(found, "database of RESTANTE_AUTH_SQL_URL")
+        assert (code, status) == (1, "FAIL")
+        assert text.startswith("127.0.0.1/mail: ")
+        assert "hidden-word" not in json.dumps(found)
         code, found = doctor(data, **modules)
         assert code == 1
         assert of(found, "auth")[0] == ("FAIL", "the auth service cannot be reached")

@@ -17,14 +17,26 @@ from restante.runtime.settings import ServiceSettings
 NOBODY: Final = "restante-doctor@doctor.invalid"
 
 _LIBRARIES: Final = {"ldap": "bonsai", "pam": "pam"}
-_URLS: Final = {"postgresql": "psycopg", "postgres": "psycopg", "mysql": "pymysql"}
-_REDIS_SECONDS: Final = 3.0
+_URLS: Final = {
+    "postgresql": "psycopg",
+    "postgres": "psycopg",
+    "mysql": "pymysql",
+    "mariadb": "pymysql",
+}
+_DRIVERS: Final = {
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mysql+pymysql",
+}
+_SECONDS: Final = 3
 
 
 def check(settings: Mapping[str, ServiceSettings]) -> Iterator[Finding]:
     """Ask each, as the services do."""
     yield from _libraries(settings)
     yield from _services()
+    yield from _databases(settings)
     yield from _auth()
     yield from _redis(settings)
 
@@ -57,6 +69,45 @@ def _services() -> Iterator[Finding]:
             yield ok(what, state.text)
         else:
             yield fail(what, state.text, "its log says why")
+
+
+def _databases(settings: Mapping[str, ServiceSettings]) -> Iterator[Finding]:
+    """Connect to auth's own database, and to its read replicas, as auth does."""
+    auth = settings.get("auth")
+    urls = {"RESTANTE_AUTH_SQL_URL": str(getattr(auth, "sql_url", ""))}
+    for number, url in enumerate(getattr(auth, "sql_read_urls", ()), 1):
+        urls[f"RESTANTE_AUTH_SQL_READ_URLS, number {number}"] = url
+    for variable, url in urls.items():
+        scheme = urlsplit(url).scheme.partition("+")[0]
+        if scheme in _DRIVERS:
+            yield _connect(variable, url, scheme)
+
+
+def _connect(variable: str, text: str, scheme: str) -> Finding:
+    import sqlalchemy as sql  # noqa: PLC0415 - slow to load
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - as above
+
+    what = f"database of {variable}"
+    url = sql.make_url(text).set(drivername=_DRIVERS[scheme])
+    shown = f"{url.host or url.query.get('host') or 'the local server'}/{url.database}"
+    try:
+        engine = sql.create_engine(url, connect_args={"connect_timeout": _SECONDS})
+        try:
+            with engine.connect() as connection:
+                connection.execute(sql.text("SELECT 1"))
+        finally:
+            engine.dispose()
+    except ModuleNotFoundError:
+        return fail(what, "its driver is not installed", "see the line of the installation")
+    except SQLAlchemyError as error:
+        reason = (
+            str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]
+        )
+        password = url.password or ""
+        if password and password in reason:
+            reason = type(error).__name__
+        return fail(what, f"{shown}: {reason}", "is it running, and are address and user right?")
+    return ok(what, f"{shown} answers")
 
 
 def _auth() -> Iterator[Finding]:
@@ -108,9 +159,7 @@ def _ping(url: str, variable: str) -> Finding:
     import redis  # noqa: PLC0415 - only where it is used
 
     try:
-        client = redis.Redis.from_url(
-            url, socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS
-        )
+        client = redis.Redis.from_url(url, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS)
         with client:
             client.ping()
     except (redis.RedisError, OSError, ValueError) as error:
