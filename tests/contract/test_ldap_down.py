@@ -6,6 +6,7 @@ import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -313,3 +314,43 @@ async def test_requests_are_cancelled_without_harm(slapd: Slapd, make: Make) -> 
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await look("box")
+
+
+class Counting:
+    """Counts new connections."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.connected = 0
+        real = LdapConnection.connect
+
+        async def connect(*args: Any, **kwargs: Any) -> LdapConnection:
+            self.connected += 1
+            return await real(*args, **kwargs)
+
+        monkeypatch.setattr(LdapConnection, "connect", connect)
+
+
+async def test_connections_are_kept(
+    slapd: Slapd, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = Counting(monkeypatch)
+    backend = await make(rc(slapd.uri, AUTHBIND="1"), ldap_pool=3)
+
+    async def log_in() -> None:
+        record = await found(backend, "fred@isp.test")
+        assert await backend.check(login("fred@isp.test"), record, Check(b"secret", "imap"))
+
+    for _ in range(3):
+        await asyncio.gather(*(log_in() for _ in range(30)))
+    assert 2 <= count.connected <= 6  # three for searches, three for binds
+
+
+async def test_connections_that_waited_too_long_are_not_trusted(
+    slapd: Slapd, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.auth.backends.ldap_servers._KEEP_SECONDS", -1.0)
+    count = Counting(monkeypatch)
+    backend = await make(rc(slapd.uri))
+    for _ in range(3):
+        assert await backend.find(login("fred@isp.test"))
+    assert count.connected == 3

@@ -40,6 +40,9 @@ class HttpTransport:
 
     async def open(self) -> None:
         """Read the CA file."""
+        url = httpx.URL(self._settings.http_module_url)
+        if url.scheme == "http" and url.host not in ("localhost", "127.0.0.1", "::1"):
+            log.warning("passwords cross the network to the directory in clear: use https://")
         self._opened()
 
     async def ask(self, request: bytes, *, again: bool) -> bytes:

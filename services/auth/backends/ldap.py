@@ -17,6 +17,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Final
 
@@ -202,6 +203,7 @@ class LdapBackend:
                     (email_map.attribute,),
                     deref=config.deref,
                     size_limit=2,
+                    time_limit=ceil(servers.patience),
                 ),
                 login,
             )
@@ -214,6 +216,7 @@ class LdapBackend:
             wanted(config),
             deref=config.deref,
             size_limit=2,
+            time_limit=ceil(servers.patience),
         )
         return await _one(servers, search, login)
 

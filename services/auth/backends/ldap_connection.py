@@ -72,7 +72,7 @@ class LdapConnection(asyncio.Protocol):
     def __init__(self, address: ServerAddress) -> None:
         """Made by `connect`."""
         self.address = address
-        self.identity = ""  # the DN of the last bind that succeeded
+        self.used_at = 0.0  # the loop's time, kept by whoever keeps the connection
         self._transport: asyncio.Transport | None = None
         self._decoder = Decoder()
         self._answers: asyncio.Queue[Answer | None] = asyncio.Queue()
@@ -112,12 +112,7 @@ class LdapConnection(asyncio.Protocol):
 
     async def bind(self, dn: str, password: bytes, version: int) -> Result:
         """Become `dn`. Raises LdapLostError."""
-        self.identity = ""
-        request = message.bind(self._next(), dn, password, version)
-        result = (await self._ask(request)).result
-        if result.code == Code.SUCCESS:
-            self.identity = dn
-        return result
+        return (await self._ask(message.bind(self._next(), dn, password, version))).result
 
     async def search(self, what: message.Search) -> Found:
         """Search. Raises LdapLostError."""

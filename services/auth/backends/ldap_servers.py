@@ -29,6 +29,7 @@ from services.auth.backends.ldap_rc import LdapConfig
 log = get_logger(__name__)
 
 PROBE_SECONDS: Final = 2.0
+_KEEP_SECONDS: Final = 60.0  # that an idle connection is used again: firewalls forget in silence
 
 T = TypeVar("T")
 Work = Callable[[LdapConnection], Awaitable[T]]
@@ -54,7 +55,7 @@ class LdapServers:
         self.ignore_referrals = ignore_referrals
         self.config, self._tls, self._deadline = config, tls, deadline
         # A server that hangs leaves time to ask the next one.
-        self._patience = min(config.timeout, deadline / (len(config.servers) or 1))
+        self.patience = min(config.timeout, 0.9 * deadline / len(config.servers))
         self._places = {False: asyncio.Semaphore(size), True: asyncio.Semaphore(size)}
         self._idle: dict[bool, list[LdapConnection]] = {False: [], True: []}
         self._down: set[ServerAddress] = set()
@@ -80,7 +81,7 @@ class LdapServers:
         reason = ""
         for address in self._order():
             try:
-                async with asyncio.timeout(self._patience):
+                async with asyncio.timeout(self.patience):
                     return await self._connect(address, as_user=False)
             except (LdapLostError, TimeoutError) as error:
                 reason = str(error) or "timed out"
@@ -111,10 +112,13 @@ class LdapServers:
 
     async def _try(self, work: Work[T], as_user: bool, once: bool) -> T:
         reason = ""
-        for address in (*self._order(), *self._order()):
+        order, hung = self._order(), set()
+        for address in (*order, *order):
             # The second round is for a server that was restarted: old connections broke.
+            if address in hung:
+                continue
             try:
-                async with asyncio.timeout(self._patience):
+                async with asyncio.timeout(self.patience):
                     return await self._once(address, work, as_user)
             except _NotConnectedError as error:
                 reason = str(error)
@@ -122,10 +126,12 @@ class LdapServers:
             except TimeoutError:
                 reason = "timed out"
                 self._lost(address, reason)
+                hung.add(address)
                 if once:
                     break
             except LdapLostError as error:
                 reason = str(error)
+                self._forget(address)
                 if once:
                     break
         log.warning("no LDAP server answers", reason=reason)
@@ -150,9 +156,14 @@ class LdapServers:
 
     async def _get(self, address: ServerAddress, as_user: bool) -> LdapConnection:
         idle = self._idle[as_user]
+        oldest = asyncio.get_running_loop().time() - _KEEP_SECONDS
         while idle:
             connection = idle.pop()
-            if connection.address == address and not connection.closed:
+            if (
+                connection.address == address
+                and not connection.closed
+                and connection.used_at > oldest
+            ):
                 return connection
             connection.close()
         return await self._connect(address, as_user)
@@ -161,7 +172,15 @@ class LdapServers:
         if self._closed:
             connection.close()
         elif not connection.closed:
+            connection.used_at = asyncio.get_running_loop().time()
             self._idle[as_user].append(connection)
+
+    def _forget(self, address: ServerAddress) -> None:
+        """Keep no connection to a server any more: where one broke, the others will."""
+        for idle in self._idle.values():
+            for connection in [c for c in idle if c.address == address]:
+                idle.remove(connection)
+                connection.abort()
 
     async def _connect(self, address: ServerAddress, as_user: bool) -> LdapConnection:
         config = self.config
@@ -180,6 +199,7 @@ class LdapServers:
         return connection
 
     def _lost(self, address: ServerAddress, reason: str) -> None:
+        self._forget(address)
         if address not in self._down:
             log.warning("LDAP server set aside", server=str(address), reason=reason)
             self._down.add(address)
@@ -192,7 +212,7 @@ class LdapServers:
             await asyncio.sleep(PROBE_SECONDS)
             for address in tuple(self._down):
                 try:
-                    async with asyncio.timeout(self._patience):
+                    async with asyncio.timeout(self.patience):
                         (await self._connect(address, as_user=False)).close()
                 except (LdapLostError, TimeoutError):
                     continue
