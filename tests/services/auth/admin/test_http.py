@@ -216,6 +216,20 @@ def test_every_kind_of_error_has_a_status() -> None:
     assert set(STATUS) == set(ErrorKind)
 
 
+async def test_a_door_that_cannot_be_opened_is_said_at_start(data: Path) -> None:
+    taken = ListenAddress(path=str(data / "http.sock"))
+    missing = {"http_certificate": data / "none.pem", "http_key": data / "none.key"}
+    for listen, more in ((taken, {}), (ListenAddress("127.0.0.1", 0), missing)):
+        async with serving(make_settings(data, http_listen=taken)):
+            settings = make_settings(
+                data, http_listen=listen, listen=ListenAddress(path=str(data / "other")), **more
+            )
+            with pytest.raises(MailError) as caught:
+                async with serving(settings):
+                    pass
+            assert caught.value.kind is ErrorKind.CANNOT
+
+
 def test_tls(data: Path, tmp_path: Path) -> None:
     authority = Authority(tmp_path, "ours")
     certificate, key = authority.issue("server")
