@@ -224,7 +224,14 @@ def _place(source: "Mailbox", message: _Message, folder: int, turn: Transaction,
             return False
         if error.errno not in _NO_LINK:
             raise
-        return _copy_file(folder, path, turn, message, cur)
+        try:
+            with source.acting():  # as its owner, who may not be the target's
+                fd = os.open(path, _READ, dir_fd=folder)
+        except OSError as gone:
+            if gone.errno in GONE:
+                return False
+            raise
+        _copy_file(fd, turn, message, cur)
     return True
 
 
@@ -344,16 +351,8 @@ def _mask(turn: Transaction, keywords: Sequence[str]) -> int:
     return mask
 
 
-def _copy_file(folder: int, path: bytes, turn: Transaction, message: _Message, cur: int) -> bool:
-    """Copy a message by way of tmp/; False where its name leads nowhere."""
-    try:
-        fd = os.open(
-            path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder
-        )
-    except OSError as error:
-        if error.errno in GONE:
-            return False
-        raise
+def _copy_file(fd: int, turn: Transaction, message: _Message, cur: int) -> None:
+    """Copy an open message by way of tmp/; closes it."""
     with ExitStack() as stack:
         stack.callback(os.close, fd)
         tmp = stack.enter_context(opened("tmp", turn.folder))
@@ -370,4 +369,3 @@ def _copy_file(folder: int, path: bytes, turn: Transaction, message: _Message, c
         except BaseException:
             discard(tmp, name)
             raise
-    return True

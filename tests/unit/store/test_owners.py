@@ -453,6 +453,24 @@ async def test_each_owner_gets_a_file_of_his_own(store: MailStore, size: int) ->
         assert list((target.maildir / "tmp").iterdir()) == []
 
 
+@pytest.mark.parametrize("moving", [False, True])
+async def test_messages_go_from_one_owner_to_another(
+    store: MailStore, ann: AccountStore, bob: AccountStore, moving: bool
+) -> None:
+    """Where a service lets one into the folder of another: shared folders."""
+    here, there = ann.open_mailbox(INBOX), bob.open_mailbox(INBOX)
+    here.refresh()
+    uids = list(here.uids)
+    pairs = await store.pool.run(here.move if moving else here.copy, uids, there)
+    assert [uid for uid, _ in pairs] == uids
+    assert b"secret of ann" in there.read(pairs[0][1])
+    assert len(here) == (0 if moving else 1)
+    assert owners_of(bob.account.home) == {(BOB, BOB)}
+    assert owners_of(ann.account.home) == {(ANN, ANN)}
+    here.release()
+    there.release()
+
+
 async def test_one_recipient_that_cannot_be_served_does_not_stop_the_others(
     store: MailStore, ann: AccountStore, bob: AccountStore
 ) -> None:
