@@ -175,6 +175,17 @@ async def test_hostile_names_that_get_past_the_rules(slapd: Slapd, make: Make, n
     assert await mapped.find(Login(name, name, "person")) is None
 
 
+async def test_the_names_would_get_through_without_the_escape(
+    slapd: Slapd, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The known-bad variant of the two tests above."""
+    monkeypatch.setattr("restante.wire.ldap.filter.escape", str)
+    backend = await make(rc(slapd.uri))
+    assert await backend.find(login("fre*@isp.test"))
+    hostile = "*)(uid=fred"
+    assert await backend.find(Login(hostile, hostile, ""))
+
+
 async def test_the_domain_of_the_directory(slapd: Slapd, make: Make) -> None:
     backend = await make(rc(slapd.uri, DOMAIN="ISP.test"))
     assert (await found(backend, "fred")).account.address == "fred@isp.test"
