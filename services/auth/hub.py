@@ -86,12 +86,18 @@ class Hub:
         for listener in self.listeners:
             listener(revocation, position)
 
+    @property
+    def calm(self) -> bool:
+        """False while there can be no streams, since something may be missed."""
+        return self._calm.is_set()
+
     def ask(self, request: str, only: str) -> int:
         """Ask the listener of every stream for its sessions; return how many were asked."""
         entry = auth_pb2.WatchResponse(report=request, report_only=only)
-        for stream in self._streams:
+        open_ = [stream for stream in self._streams if not stream.ended]
+        for stream in open_:
             stream.put(entry)
-        return len(self._streams)
+        return len(open_)
 
     def lost(self, source: object) -> None:
         """A source may miss changes from now on: all streams end."""

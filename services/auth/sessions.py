@@ -151,7 +151,10 @@ class SessionReports:
             pass
         finally:
             del self._collectors[request]
-        return collector.found()
+        found = collector.found()
+        if not self._hub.calm:  # all streams were ended, and nobody could be asked
+            found.silent += 1
+        return found
 
     # --- other replicas ---------------------------------------------------------------------------
 

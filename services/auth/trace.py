@@ -36,13 +36,15 @@ _current: ContextVar[Trace | None] = ContextVar("restante_auth_trace", default=N
 
 @contextmanager
 def collecting() -> Iterator[Trace]:
-    """Collect the steps of what runs inside, in this task."""
-    trace = Trace()
+    """Collect the steps of what runs inside, in this task; an outer trace gets them, too."""
+    trace, outer = Trace(), _current.get()
     token = _current.set(trace)
     try:
         yield trace
     finally:
         _current.reset(token)
+        if outer is not None:
+            outer.steps.extend(trace.steps)
 
 
 @contextmanager

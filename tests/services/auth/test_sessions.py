@@ -121,8 +121,18 @@ async def test_a_domain_admin_sees_his_domains(server: AuthServer) -> None:
 
 
 async def test_nobody_to_ask(server: AuthServer) -> None:
+    while not server.hub.calm:  # it has just started
+        await asyncio.sleep(0.01)
     found = await server.sessions.find()
     assert (found.workers, found.silent, found.sessions) == (0, 0, [])
+
+
+async def test_while_nobody_can_be_asked_it_says_so(server: AuthServer) -> None:
+    async with worker(server, Held("fred@example.test")):
+        server.hub.lost(source := object())
+        found = await server.sessions.find()
+        assert (found.sessions, found.silent) == ([], 1)
+        server.hub.found(source)
 
 
 async def test_late_and_unknown_answers_are_dropped(server: AuthServer) -> None:

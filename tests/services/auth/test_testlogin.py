@@ -12,6 +12,7 @@ from restante.model import ErrorKind, MailError
 from restante.rpc.admin_client import AdminClient
 from restante.rpc.admin_reports import LoginTest
 from services.auth.server import AuthServer
+from tests.services.auth.accounts import add_account
 from tests.services.auth.conftest import AddAccount, make_settings, serving
 
 Try = Callable[..., Any]
@@ -99,6 +100,13 @@ async def test_a_change_of_password(server: AuthServer, add: AddAccount) -> None
     assert caught.value.kind is ErrorKind.BAD_REQUEST
 
 
+async def test_debugging_takes_no_step_away(data: Path) -> None:
+    async with serving(make_settings(data, debug_login=True)) as server:
+        await add_account(server, "fred@example.test", "secret")
+        changed = await attempt(server, "fred@example.test", "secret", new_password="a new Word 7")
+        assert ("module sql", "found") in [(step.who, step.answer) for step in changed.steps]
+
+
 async def test_a_disabled_account(server: AuthServer, add: AddAccount) -> None:
     await add("fred@example.test", "secret", disabled=True)
     assert (await attempt(server, "fred@example.test", "secret")).outcome == "disabled"
@@ -139,5 +147,7 @@ async def test_an_import_through_the_door(server: AuthServer) -> None:
 
 
 async def test_nobody_is_in(server: AuthServer) -> None:
+    while not server.hub.calm:  # it has just started
+        await asyncio.sleep(0.01)
     found = await call(server, "sessions")
     assert (found.sessions, found.workers, found.silent) == ([], 0, 0)
