@@ -28,6 +28,7 @@ from services.auth.passwords.verifier import Verifier
 from services.auth.throttle.throttle import Throttle
 from services.auth.trace import step
 
+_PLAIN: Final = ("plain", "login")
 _PARAMETERS_FLOOR: Final = 0.02  # seconds; the time of this answer tells nothing, either
 
 
@@ -164,7 +165,9 @@ class Authenticator:
         wanted = attempt.authorization or attempt.user
         if not wanted or self._means(wanted, match.login):
             return Admission(match)
-        admission = await self._delegated(match, wanted)
+        # An app password is for its owner's mail program; it carries no office along.
+        may = attempt.mechanism not in _PLAIN or _is_main_password(attempt, match)
+        admission = await self._delegated(match, wanted) if may else None
         if admission is None:
             await self._wait_until(started + self._floor)
             raise _MayNotEnterError(match.record.account.address, wanted)
@@ -299,4 +302,4 @@ class Authenticator:
 
 
 def _is_main_password(attempt: Attempt, match: Match) -> bool:
-    return attempt.mechanism in ("plain", "login") and match.credential == "password"
+    return attempt.mechanism in _PLAIN and match.credential == "password"

@@ -11,6 +11,8 @@ from restante.rpc.attempt import Admitted, LoginAttempt
 from restante.rpc.client import AuthClient
 from services.auth import masters
 from services.auth.database import schema
+from services.auth.factors import store
+from services.auth.factors.app_passwords import AppPassword, digest_of
 from services.auth.server import AuthServer
 from tests.services.auth.accounts import add_account
 from tests.services.auth.conftest import make_settings, serving
@@ -86,6 +88,15 @@ async def test_what_is_not_allowed(door: AuthClient) -> None:
     assert await refused(door, BOSS, "wrong", FRED) is ErrorKind.AUTH_FAILED
     assert await refused(door, f"{FRED}*{BOSS}", "fred secret") is ErrorKind.AUTH_FAILED
     assert await refused(door, FRED, "boss secret") is ErrorKind.AUTH_FAILED
+
+
+async def test_an_app_password_carries_no_office(house: AuthServer, door: AuthClient) -> None:
+    secret = "AAAAAA-BBBBBB-CCCCCC-DDDDDD-EE"
+    new = AppPassword("1", "phone", digest_of(secret.encode()))
+    await house.database.run(lambda c: store.add_app_password(c, BOSS, new), write=True)
+    assert (await enter(door, BOSS, secret)).account.address == BOSS
+    assert await refused(door, f"{FRED}*{BOSS}", secret) is ErrorKind.PERMISSION
+    assert (await enter(door, f"{FRED}*{BOSS}", "boss secret")).actor == BOSS
 
 
 async def test_a_master_of_all(door: AuthClient) -> None:
