@@ -24,7 +24,9 @@ class ImapSettings(ProxySettings, env_prefix="RESTANTE_IMAP_"):
         ListenAddress("127.0.0.1", 9104), description="/livez, /readyz and /metrics over HTTP."
     )
     tls_required: bool = Field(
-        False, description="Take no password in clear: LOGINDISABLED, NO [PRIVACYREQUIRED]."
+        False,
+        description="Take no password and no token in clear (LOGINDISABLED, NO"
+        " [PRIVACYREQUIRED]); CRAM and SCRAM need no TLS.",
     )
     separator: Literal[".", "/"] = Field(
         ".",

@@ -22,7 +22,9 @@ class Pop3Settings(ProxySettings, env_prefix="RESTANTE_POP3_"):
         ListenAddress("127.0.0.1", 9103), description="/livez, /readyz and /metrics over HTTP."
     )
     tls_required: bool = Field(
-        False, description="Take no password in clear: USER and AUTH are refused before STLS."
+        False,
+        description="Take no password and no token in clear: USER and AUTH PLAIN are"
+        " refused before STLS; CRAM and SCRAM need no TLS.",
     )
     login_timeout: float = Field(
         60, gt=0, le=3600, description="Seconds from connecting to the end of a login."

@@ -6,6 +6,8 @@ the main password is behind it. What a failure costs hardly depends on who was m
 authenticator's time floor covers the rest.
 """
 
+from typing import Final
+
 from services.auth import credentials
 from services.auth.backends.base import Record
 from services.auth.backends.chain import Chain
@@ -15,6 +17,8 @@ from services.auth.mechanisms.base import Attempt, Match
 from services.auth.names import Login
 from services.auth.passwords import cram
 from services.auth.trace import step
+
+MAX_CHALLENGE: Final = 1024  # octets; it is hashed on the event loop
 
 
 class CramMechanism:
@@ -27,7 +31,7 @@ class CramMechanism:
 
     async def match(self, attempt: Attempt, login: Login | None) -> Match | None:
         """Return the first record whose password made the digest."""
-        if login is None or not attempt.challenge:
+        if login is None or not 0 < len(attempt.challenge) <= MAX_CHALLENGE:
             return None
         async for module, record in self._chain.candidates(login):
             address = record.account.address

@@ -1,5 +1,6 @@
 """HTTP to an issuer: JSON objects, bounded in size and time. No redirect is followed."""
 
+import asyncio
 import json
 from typing import Any, Final
 
@@ -9,7 +10,8 @@ from restante.model import ErrorKind, MailError
 from restante.runtime.log import get_logger
 
 MAX_BYTES: Final = 256 * 1024
-SECONDS: Final = 3.0  # for connecting, and between two reads; all in all a second more
+SECONDS: Final = 3.0  # for connecting, and between two reads
+ALL_SECONDS: Final = 4.0  # for all: a service waits five for auth's answer
 
 log = get_logger(__name__)
 
@@ -24,12 +26,13 @@ def make_client() -> httpx.AsyncClient:
 async def json_of(client: httpx.AsyncClient, request: httpx.Request) -> dict[str, Any]:
     """Return the object that an issuer answers. Raises MailError(TEMPORARY) for anything else."""
     try:
-        response = await client.send(request, stream=True)
-        try:
-            found = _object(response.status_code, await _body(response))
-        finally:
-            await response.aclose()
-    except (httpx.HTTPError, ValueError, RecursionError) as error:
+        async with asyncio.timeout(ALL_SECONDS):
+            response = await client.send(request, stream=True)
+            try:
+                found = _object(response.status_code, await _body(response))
+            finally:
+                await response.aclose()
+    except (httpx.HTTPError, ValueError, RecursionError, TimeoutError) as error:
         reason = str(error) or type(error).__name__
         log.warning("the OAuth issuer does not answer", url=str(request.url), reason=reason)
         raise MailError(ErrorKind.TEMPORARY, "the OAuth issuer does not answer") from error

@@ -20,11 +20,12 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
 
 from restante.model import ErrorKind, MailError
-from services.auth.oauth.fetch import json_of
+from services.auth.oauth.fetch import ALL_SECONDS, json_of
 
 Key = RSAKey | ECKey | OKPKey
 
 MAX_KEYS: Final = 100
+PATIENCE: Final = 1.0  # seconds that a login with a known key waits for newer ones
 _DISCOVERY: Final = "/.well-known/openid-configuration"
 
 
@@ -56,12 +57,12 @@ class IssuerKeys:
         "" is the only key of an issuer that has one. Raises MailError(TEMPORARY).
         """
         now = self._clock()
-        if self._read_at is None or now - self._read_at >= self._cache:
-            await self._read_soon(now)
         found = self._known(kid)
         if found is None:
             await self._read_soon(now)
-            found = self._known(kid)
+        elif self._read_at is not None and now - self._read_at >= self._cache:
+            await self._read_soon(now, PATIENCE)
+        found = self._known(kid)
         if found is None and self._failed:
             raise MailError(ErrorKind.TEMPORARY, "the OAuth issuer does not answer")
         return found
@@ -77,15 +78,18 @@ class IssuerKeys:
             return self._keys.get(kid)
         return next(iter(self._keys.values())) if len(self._keys) == 1 else None
 
-    async def _read_soon(self, now: float) -> None:
-        """Read the keys, unless that was tried just now. What fails shows in `_failed`."""
+    async def _read_soon(self, now: float, patience: float | None = None) -> None:
+        """Read the keys, unless that was tried just now. What fails shows in `_failed`.
+
+        `patience` in seconds: the reading goes on, but is not waited for any longer.
+        """
         if self._reading is None:
             if self._tried_at is not None and now - self._tried_at < self._refresh:
                 return
             self._reading = asyncio.get_running_loop().create_task(self._read())
             self._reading.add_done_callback(self._done)
         # A caller that gives up must not end the request of the others who wait for it.
-        await asyncio.wait({self._reading})
+        await asyncio.wait({self._reading}, timeout=patience)
 
     def _done(self, task: "asyncio.Task[None]") -> None:
         self._reading = None
@@ -95,9 +99,10 @@ class IssuerKeys:
             self._read_at = self._tried_at
 
     async def _read(self) -> None:
-        if not self._url:
-            self._url = await self._discover()
-        found = await json_of(self._client, self._client.build_request("GET", self._url))
+        async with asyncio.timeout(ALL_SECONDS):
+            if not self._url:
+                self._url = await self._discover()
+            found = await json_of(self._client, self._client.build_request("GET", self._url))
         keys = found.get("keys")
         if not isinstance(keys, list):
             raise MailError(ErrorKind.TEMPORARY, "the OAuth issuer has no keys")

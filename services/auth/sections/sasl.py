@@ -1,10 +1,10 @@
 """Settings: SASL mechanisms, OAuth issuers, master users."""
 
 import ipaddress
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from restante.runtime.settings import CommaList, ServiceSettings
 
@@ -61,7 +61,8 @@ class SaslSettings(ServiceSettings):
         None, description="Issuer (iss) of the tokens that OAUTHBEARER and XOAUTH2 bring."
     )
     oauth_audience: CommaList = Field(
-        (), description="Audiences (aud), one of which a token must name."
+        (),
+        description="Audiences (aud), one of which a token must name; needed with oauth_issuer.",
     )
     oauth_jwks_url: Url | None = Field(
         None, description="The issuer's keys; by default its discovery document says where."
@@ -86,3 +87,10 @@ class SaslSettings(ServiceSettings):
     )
     oauth_client_id: str = Field("", description="Our name at the introspection endpoint.")
     oauth_client_secret: SecretStr | None = Field(None, description="Our secret there.")
+
+    @model_validator(mode="after")
+    def _audience_is_told(self) -> Self:
+        """A token that the issuer gave for something else must not open mail."""
+        if self.oauth_issuer and not self.oauth_audience:
+            raise ValueError("RESTANTE_AUTH_OAUTH_ISSUER needs RESTANTE_AUTH_OAUTH_AUDIENCE")
+        return self

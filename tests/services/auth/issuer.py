@@ -21,6 +21,7 @@ class Issuer:
         self.keys: dict[str, Key] = {"one": RSAKey.generate_key(2048, {"kid": "one"})}
         self.asked: dict[str, int] = {}
         self.down = False
+        self.hangs: asyncio.Event | None = None  # answers nobody before it is set
         self.tokens: dict[str, dict[str, Any]] = {}  # what introspection says
         self.raw: dict[str, bytes] = {}  # bodies in place of what would be said
         self.credentials = ""
@@ -59,6 +60,8 @@ class Issuer:
         length = re.search(r"content-length: ([0-9]+)", head.lower())
         body = await reader.readexactly(int(length[1]) if length else 0)
         self.asked[path] = self.asked.get(path, 0) + 1
+        if self.hangs is not None:
+            await self.hangs.wait()
         if self.down:
             writer.write(b"HTTP/1.1 503 Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         else:

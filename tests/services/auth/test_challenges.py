@@ -1,7 +1,9 @@
 """CRAM and SCRAM end to end: where their secrets come from, and when they are void."""
 
 import base64
+import hmac
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from services.auth.passwords.scram import make_keys, prepared, read_keys
 from services.auth.server import AuthServer
 from tests.services.auth.accounts import add_account, sql_of
 from tests.services.auth.conftest import AddAccount, make_settings, serving
-from tests.services.auth.sasl import cram, scram
+from tests.services.auth.sasl import cram, cram_attempt, scram
 
 FRED = "fred@example.test"
 # Dovecot 2.3: doveadm pw -s SCRAM-SHA-256 -p pencil, and -s CRAM-MD5 -p secret
@@ -143,6 +145,17 @@ async def test_a_hash_answers_no_challenge(client: AuthClient, add: AddAccount) 
     assert await refused(cram(client, FRED, "secret")) is ErrorKind.AUTH_FAILED
     assert await refused(scram(client, FRED, "secret")) is ErrorKind.AUTH_FAILED
     assert await refused(scram(client, "nobody@x.test", "secret")) is ErrorKind.AUTH_FAILED
+
+
+async def test_a_challenge_has_a_bound(server: AuthServer, client: AuthClient) -> None:
+    await add_account(server, FRED, stored="{PLAIN}secret")
+    attempt = cram_attempt(FRED, "secret")
+    long = replace(
+        attempt,
+        challenge=b"x" * 1025,
+        secret=hmac.new(b"secret", b"x" * 1025, "md5").hexdigest().encode(),
+    )
+    assert await refused(client.admit(long)) is ErrorKind.AUTH_FAILED
 
 
 async def test_userdb_contexts(data: Path) -> None:

@@ -1,5 +1,6 @@
 """OAUTHBEARER and XOAUTH2 against an issuer: which tokens open an account, and which never."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -385,6 +386,24 @@ async def test_without_an_issuer_no_token_is_good(
 def test_an_issuer_is_reached_safely(data: Path, url: str) -> None:
     with pytest.raises(ValueError, match="expected https"):
         make_settings(data, oauth_issuer=url)
+
+
+def test_an_issuer_needs_an_audience(data: Path) -> None:
+    with pytest.raises(ValueError, match="OAUTH_AUDIENCE"):
+        make_settings(data, oauth_issuer="https://issuer.test")
+
+
+async def test_an_issuer_that_hangs_delays_no_known_key_for_long(issuer: Issuer) -> None:
+    clock, client = Clock(), make_client()
+    keys = IssuerKeys(client, issuer.url, cache=3600, clock=clock)
+    assert await keys.find("one") is not None
+    clock.now += 3600
+    issuer.hangs = asyncio.Event()
+    async with asyncio.timeout(30):
+        assert await keys.find("one") is not None
+        issuer.hangs.set()
+        await keys.close()
+    await client.aclose()
 
 
 def test_leeway() -> None:
