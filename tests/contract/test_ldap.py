@@ -402,6 +402,17 @@ async def test_an_alias_is_its_owner(slapd: Slapd, make: Make) -> None:
         assert (await found(backend, name)).account.address == "many@isp.test"
 
 
+async def test_the_own_domain_names_an_account(slapd: Slapd, make: Make) -> None:
+    names = ["home@elsewhere.test", "local@isp.test", "also@isp.test"]
+    slapd.add(person("three", mail=names))
+    rules = NameRules("isp.test")
+    for backend in (await make(rc(slapd.uri), rules), await make(rc(slapd.uri, DOMAIN="isp.test"))):
+        for name in names:
+            record = await backend.find(rules.parse(name))
+            assert record is not None
+            assert record.account.address == "local@isp.test"
+
+
 async def test_nobody_becomes_another_by_naming_himself_so(slapd: Slapd, make: Make) -> None:
     slapd.add(person("victim") + person("thief", mail=["victim@isp.test", "thief@isp.test"]))
     backend = await make(rc(slapd.uri))
@@ -443,8 +454,14 @@ async def test_a_referral_is_a_fault_unless_it_is_to_be_ignored(make: Make) -> N
         backend = await make(rc(server.uri))
         assert await backend.find(login("fred@isp.test"))
         await temporary(backend.find(login("nobody@isp.test")))
+        await temporary(_listed(backend))  # some accounts may be there
         backend = await make(rc(server.uri), ldap_ignore_referrals=True)
         assert await backend.find(login("nobody@isp.test")) is None
+        assert await _listed(backend) == ["fred@isp.test"]
+
+
+async def _listed(backend: LdapBackend) -> list[str]:
+    return [record.account.address async for record in backend.records()]
 
 
 async def test_logins_end_to_end(slapd: Slapd, make: Make, tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ cannot be understood does not: what was read last stays, and the log says so.
 "Not mine" is only said when the directory said so: the base exists, no limit was hit, nobody
 referred us elsewhere. Everything else is MailError(TEMPORARY), more than one entry included.
 
-An entry with several names in LDAP_MAIL is one account, of the first of them: whoever logs in by
-another name has the same second factor, and loses his sessions with the same change. With
-LDAP_EMAILMAP the entry does not say which addresses lead to it: each is an account to us.
+An entry with several names in LDAP_MAIL is one account, of one of them: whoever logs in by another
+name has the same second factor, and loses his sessions with the same change. With LDAP_EMAILMAP
+the entry does not say which addresses lead to it: each is an account to us.
 """
 
 import asyncio
@@ -84,7 +84,7 @@ class LdapBackend:
             return _record(servers.config, entry, asked)
         # An alias. Its owner's name must be nobody else's, whoever may write into his own entry.
         same = await self._entry(servers, owner)
-        if same is None or same.dn != entry.dn:
+        if same is None or same.dn.lower() != entry.dn.lower():
             log.warning("the first name of an entry belongs to another", dn=entry.dn)
             raise MailError(ErrorKind.TEMPORARY, "the directory contradicts itself")
         return _record(servers.config, entry, owner.address)
@@ -126,7 +126,8 @@ class LdapBackend:
                 # The cookie belongs to the connection that got it.
                 if connection is None:
                     connection = await servers.borrow()
-                found = _checked(await servers.ask(connection, search), "enumerate")
+                found = await servers.ask(connection, search)
+                _checked(servers, found, "list", whole=True)
                 for entry in found.entries:
                     owner = self._owner(config, entry)
                     if owner is None or is_none(config, entry):
@@ -179,15 +180,22 @@ class LdapBackend:
             await self._servers.close()
 
     def _owner(self, config: LdapConfig, entry: Entry, *, bare: bool = True) -> Login | None:
-        """Return the entry's own name: its first that can be a login; `bare` ones count or not."""
+        """Return the entry's own name: its first that can be a login; `bare` ones count or not.
+
+        One in the directory's domain, or in the default one, goes first: others may be names that
+        the owner has elsewhere.
+        """
+        found: Login | None = None
         for name in values(entry, config.attributes.mail):
             try:
                 login = self._rules.parse(name)
             except MailError:
                 continue
-            if login.domain or bare:
+            if login.domain and login.domain in (config.domain, self._rules.default_domain):
                 return login
-        return None
+            if found is None and (login.domain or bare):
+                found = login
+        return found
 
     async def _entry(self, servers: LdapServers, login: Login) -> Entry | None:
         """Return the one entry of a login."""
@@ -255,16 +263,23 @@ async def _one(servers: LdapServers, search: Search, login: Login) -> Entry | No
     if many:
         log.warning("more than one entry of the directory fits a login", login=login.address)
         raise MailError(ErrorKind.TEMPORARY, "the directory has this account twice")
-    _checked(found, "look-up", servers.ignore_referrals)
+    _checked(servers, found, "look-up", whole=False)
     return found.entries[0] if found.entries else None
 
 
-def _checked(found: Found, what: str, ignore_referrals: bool = True) -> Found:
-    """Return a search's answer if it is the whole of it. Raises MailError(TEMPORARY)."""
+def _checked(servers: LdapServers, found: Found, what: str, *, whole: bool) -> Found:
+    """Return a search's answer if nothing is missing; `whole`: all entries are needed.
+
+    Raises MailError(TEMPORARY).
+    """
     if found.result.code != Code.SUCCESS:
         raise _fault(found.result, what)
-    if found.references and not ignore_referrals and not found.entries:
-        log.warning("the directory refers to other servers", setting="LDAP_IGNORE_REFERRALS")
+    if found.references and not servers.ignore_referrals and (whole or not found.entries):
+        log.warning(
+            "the directory refers to other servers",
+            what=what,
+            setting="RESTANTE_AUTH_LDAP_IGNORE_REFERRALS",
+        )
         raise away()
     return found
 
