@@ -11,6 +11,7 @@ import pytest
 from grpc import aio
 
 from restante.model import ErrorKind, MailError
+from restante.rpc.attempt import LoginAttempt
 from restante.rpc.auth.v1 import auth_pb2, auth_pb2_grpc
 from restante.rpc.client import AuthClient, Reason, Revocation
 from restante.rpc.errors import abort
@@ -35,6 +36,7 @@ class Auth(AuthStub):
         self.positions: list[int] = []
         self.watched = asyncio.Event()
         self.reusable = True
+        self.actor = ""
         self.kind: ErrorKind | None = None
         self.hold: asyncio.Event | None = None
         self.held = asyncio.Event()
@@ -48,7 +50,9 @@ class Auth(AuthStub):
         if kind is not None:
             await abort(context, MailError(kind))
         account = auth_pb2.Account(address=FRED, home="/h", maildir="/h/Maildir")
-        return auth_pb2.AuthenticateResponse(account=account, reusable=self.reusable)
+        return auth_pb2.AuthenticateResponse(
+            account=account, reusable=self.reusable, actor=self.actor, proof=b"proof"
+        )
 
     async def Watch(self, request: Any, context: Any) -> AsyncIterator[auth_pb2.WatchResponse]:
         queue: asyncio.Queue[auth_pb2.WatchResponse | None] = asyncio.Queue()
@@ -274,6 +278,45 @@ async def test_a_login_under_way_when_sessions_end_is_asked_again(
     setup.auth.kind = ErrorKind.AUTH_FAILED
     answer(setup)
     assert await task is ErrorKind.AUTH_FAILED
+    assert setup.auth.calls == 2
+
+
+async def test_a_login_under_way_when_its_master_is_revoked_is_asked_again(setup: Setup) -> None:
+    await setup.sync()
+    setup.auth.actor, setup.auth.reusable = "boss@example.test", False
+    task = await start_login(setup)
+    setup.auth.say(revoked(Reason.KICKED, "boss@example.test"))
+    await setup.hears()
+    setup.auth.kind = ErrorKind.PERMISSION
+    answer(setup)
+    assert await task is ErrorKind.PERMISSION
+    assert setup.auth.calls == 2
+
+
+async def test_a_proof_is_judged_once_and_never_kept(setup: Setup) -> None:
+    """It answers a challenge that was made once; the client begins anew."""
+    await setup.sync()
+    attempt = LoginAttempt("fred", b"proof", "imap", mechanism="scram-sha-256", challenge=b"x")
+    assert (await setup.client.admit(attempt)).proof == b"proof"
+    assert len(setup.client.verdicts) == 0
+    setup.auth.hold = asyncio.Event()
+    setup.auth.held.clear()
+    task = asyncio.create_task(setup.client.admit(attempt))
+    await setup.auth.held.wait()
+    setup.auth.say(revoked(Reason.PASSWORD))
+    await setup.hears()
+    answer(setup)
+    with pytest.raises(MailError) as fault:
+        await task
+    assert fault.value.kind is ErrorKind.TEMPORARY
+    assert setup.auth.calls == 2
+
+
+async def test_an_authorization_identity_is_no_question_of_the_cache(setup: Setup) -> None:
+    await setup.sync()
+    attempt = LoginAttempt("boss", b"secret", "imap", authorization="fred")
+    for _ in range(2):
+        await setup.client.admit(attempt)
     assert setup.auth.calls == 2
 
 
