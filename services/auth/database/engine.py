@@ -47,8 +47,9 @@ _T = TypeVar("_T")
 Floor = Callable[[], int | None]
 """Returns the position that an answer must have, None where only the primary's will do."""
 
-# A transaction that was rolled back as a whole because of another one.
 BY_HAND: Final = 10.0  # seconds until what was changed by hand on a server is noticed
+
+# A transaction that was rolled back as a whole because of another one.
 _DEADLOCKS: Final = ("40P01", "40001", 1213)
 
 
