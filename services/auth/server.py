@@ -176,8 +176,8 @@ class AuthServer:
             if credentials is None and self.settings.tcp_listen.host not in _LOOPBACK:
                 log.warning("passwords cross the network in clear: set RESTANTE_AUTH_GRPC_KEY")
             self.tcp_port = self._bind(server, self.settings.tcp_listen, credentials)
-        await server.start()
         await self.admin.start()
+        await server.start()
         if self.settings.authdaemon_listen:
             self.authdaemon = await authdaemon.serve(
                 self.settings.authdaemon_listen,

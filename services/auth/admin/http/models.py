@@ -259,6 +259,7 @@ class Sessions(BaseModel):
     sessions: list[Session]
     workers: int = Field(description="That answered.")
     silent: int = Field(description="That did not: the list may lack their sessions.")
+    more: int = Field(description="Sessions beyond the limit, which are not shown.")
 
 
 class Token(BaseModel):

@@ -10,12 +10,14 @@ import pytest
 
 from restante.model import ErrorKind, MailError
 from restante.rpc.admin_client import read_token
+from restante.rpc.auth.v1.auth_pb2 import Session
 from restante.rpc.client import AuthClient
 from restante.runtime.settings import ListenAddress
 from services.auth.admin.http.entrance import MAX_BODY
 from services.auth.admin.http.problems import STATUS
 from services.auth.admin.rules import RULES
 from services.auth.server import AuthServer
+from services.auth.sessions import Found
 from tests.services.auth.conftest import make_settings, serving
 from tests.services.auth.process import auth_process
 from tests.services.auth.test_tls import Authority
@@ -135,6 +137,24 @@ async def test_roles_and_tokens(door: AuthServer, admin: httpx.AsyncClient) -> N
         check_problem(answer, 403, ErrorKind.PERMISSION)
         assert (await admin.delete(f"/v1/tokens/{made['token']['id']}")).status_code == 204
         check_problem(await bound.get(f"/v1/accounts/{FRED}"), 401, ErrorKind.PERMISSION)
+
+
+async def test_sessions_are_bounded(
+    door: AuthServer, admin: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is made on the event loop on which logins are judged."""
+
+    async def find(_only: str = "") -> Found:
+        sessions = [Session(address=FRED, service="imap", peer=f"192.0.2.{n}") for n in range(7)]
+        return Found(sessions, workers=2, silent=1)
+
+    monkeypatch.setattr(door.sessions, "find", find)
+    found = (await admin.get("/v1/sessions", params={"limit": 3})).json()
+    assert [session["peer"] for session in found["sessions"]] == [f"192.0.2.{n}" for n in range(3)]
+    assert (found["workers"], found["silent"], found["more"]) == (2, 1, 4)
+    assert (await admin.get("/v1/sessions")).json()["more"] == 0
+    answer = await admin.get("/v1/sessions", params={"limit": 500_000})
+    check_problem(answer, 400, ErrorKind.BAD_REQUEST)
 
 
 async def test_what_is_not_understood(admin: httpx.AsyncClient) -> None:
