@@ -17,7 +17,7 @@ from typing import Final, Protocol, TypeVar
 from restante.model import Account, ErrorKind, MailError
 from restante.rpc.attempt import Admitted, LoginAttempt
 from restante.runtime.connection import Peer
-from restante.runtime.log import get_logger
+from restante.runtime.log import get_logger, routine
 from restante.runtime.upstream import Upstream
 from restante.store.identity import Identity
 from restante.wire.pop3 import BadLine, Command, RawLine, error
@@ -208,7 +208,7 @@ class Session:
             if not maildrop.try_close():
                 await self.backend.blocking(maildrop.close)
             counts = self.counts
-            _log.info(
+            routine(
                 "logout",
                 user=self._name,
                 peer=self.peer.address,

@@ -33,6 +33,7 @@ Event = MutableMapping[str, Any]
 
 _process = "restante"
 _json_style = False
+_least = 20  # a number of _LEVELS
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -63,9 +64,9 @@ def configure(
 
     `write` takes each line, without its end; by default they go to stderr.
     """
-    global _json_style, _write
+    global _json_style, _least, _write
     _write = write or _to_stderr
-    least = _LEVELS[level]
+    least = _least = _LEVELS[level]
     _json_style = style == "json"
     renderer = _json_line if _json_style else _console_line
     clean = _clean(str if _json_style else escape)  # JSON has escapes of its own
@@ -108,17 +109,25 @@ def _to_stderr(line: str) -> None:
 _write: Callable[[str], None] = _to_stderr
 
 
-def always(text: str, values: Mapping[str, str]) -> None:
+def always(text: str, values: Mapping[str, str | float]) -> None:
     """Write a line whatever the level is. For the audit log: a third of what a logger costs.
 
     `values` are short, and no secrets.
     """
     event: Event = {"event": text, **values, "level": "info", "process": _process}
-    if not _json_style:
-        for key, value in values.items():
+    if _json_style:
+        _write(_json_line(None, "", event))
+        return
+    for key, value in values.items():
+        if isinstance(value, str):
             event[key] = escape(value)
-    line = _json_line(None, "", event) if _json_style else _console_line(None, "", event)
-    _write(line)
+    _write(_console_line(None, "", event))
+
+
+def routine(text: str, **values: str | float) -> None:
+    """As a logger's `info`, for the lines that every session writes; rules as for `always`."""
+    if _least <= _LEVELS["info"]:
+        always(text, values)
 
 
 def _add_common(logger: Any, method: str, event: Event) -> Event:
