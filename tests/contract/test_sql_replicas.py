@@ -16,7 +16,7 @@ from sqlalchemy import Connection, create_engine, delete, insert, select, update
 from restante.model import MailError
 from services.auth import directory
 from services.auth.backends.sql import SqlBackend
-from services.auth.database import schema
+from services.auth.database import engine, schema
 from services.auth.database.engine import Database, Limits, database_url
 from services.auth.server import AuthServer
 from tests.contract.mariadb import Mariadb, running_mariadb
@@ -38,6 +38,12 @@ def postgres() -> Iterator[Postgres]:
 def mariadb() -> Iterator[Mariadb]:
     with running_mariadb() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_remembered_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read from one server would be told for as long as nothing changes."""
+    monkeypatch.setattr(engine, "BY_HAND", 0.05)
 
 
 class Pair:
