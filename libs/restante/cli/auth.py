@@ -65,7 +65,8 @@ def try_login(
     else:
         if trace:
             _show_steps(result)
-        typer.echo(shown(result, hidden_hash=not show_hash), nl=False)
+        text = shown(result, hidden_hash=not show_hash)
+        typer.echo(text, nl=False, err=result.outcome != "ok")
     if result.outcome != "ok":
         raise typer.Exit(output.FAILED)
 

@@ -38,7 +38,7 @@ def authtest(words: Sequence[str]) -> int:
     if rest[:1] == ["-s"] and len(rest) > 1:
         service, rest = rest[1], rest[2:]
     if not rest or rest[0].startswith("-") or len(rest) > 3:
-        sys.stdout.write(_USAGE)
+        sys.stderr.write(_USAGE)
         return 1
     user, password, new = (*rest, "", "")[:3]
     try:
@@ -48,13 +48,14 @@ def authtest(words: Sequence[str]) -> int:
             )
     except MailError as error:
         sys.stderr.write(f"ERR: {plain(error.text)}\n")
-        sys.stdout.write(f"{_FAILED}{_NOBODY}\n")
+        sys.stderr.write(f"{_FAILED}{_NOBODY}\n")
         return 1
-    if new and result.outcome == "ok":
-        sys.stdout.write("Password change succeeded.\n")
-    else:
-        sys.stdout.write(shown(result, typed=password))
-    return 0 if result.outcome == "ok" else 1
+    if result.outcome != "ok":
+        sys.stderr.write(shown(result))
+        return 1
+    text = "Password change succeeded.\n" if new else shown(result, typed=password)
+    sys.stdout.write(text)
+    return 0
 
 
 def shown(result: LoginTest, *, typed: str = "", hidden_hash: bool = False) -> str:

@@ -67,11 +67,11 @@ Cleartext Password: (none)
     assert capsys.readouterr().out == expected.replace("(none)", "secret")
     for words in (["fred@example.test", "wrong"], ["ann@example.test", "x"]):
         assert authtest(words) == 1
-        assert capsys.readouterr().out == "Authentication FAILED: Operation not permitted\n"
+        assert capsys.readouterr().err == "Authentication FAILED: Operation not permitted\n"
     for words in ([], ["-x"], ["-s", "imap"], ["a", "b", "c", "d"]):
         assert authtest(words) == 1
         usage = "Usage: authtest [-s service] userid [ password [ newpassword ] ]\n"
-        assert capsys.readouterr().out == usage
+        assert capsys.readouterr().err == usage
 
 
 def test_authtest_changes_a_password(capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,8 +91,9 @@ def test_authtest_without_a_running_system(
     monkeypatch.setenv("RESTANTE_ADMIN_TOKEN", "x")
     assert authtest(["fred@example.test"]) == 1
     captured = capsys.readouterr()
-    assert captured.out == "Authentication FAILED: Invalid argument\n"
+    assert captured.out == ""
     assert captured.err.startswith("ERR: ")
+    assert captured.err.endswith("\nAuthentication FAILED: Invalid argument\n")
     assert run("authenumerate").exit_code == 1
 
 
@@ -117,7 +118,7 @@ def test_authenumerate_as_couriers(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_same_as_sub_commands() -> None:
     done = run("authtest", "-s", "imap", "fred@example.test", "wrong")
-    assert (done.exit_code, done.stdout) == (1, "Authentication FAILED: Operation not permitted\n")
+    assert (done.exit_code, done.stderr) == (1, "Authentication FAILED: Operation not permitted\n")
     assert run("authenumerate", "-s").exit_code == 0
     assert run("authpasswd", "md5", stdin="abc\n").stdout == "{MD5}kAFQmDzST7DWlj99KOF/cg==\n"
 
