@@ -11,6 +11,8 @@ from typing import Any, Final
 from sqlalchemy import URL, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from restante.model import ErrorKind, MailError
+
 _POSTGRES: Final = ("postgresql", "postgres", "postgresql+psycopg")
 _MYSQL: Final = ("mysql", "mariadb", "mysql+pymysql", "mariadb+pymysql")
 
@@ -81,15 +83,20 @@ def patient_engine(url: URL, limits: Limits) -> Engine:
 
 
 def _server(url: URL, limits: Limits, **options: Any) -> Engine:
-    return create_engine(
-        url,
-        pool_size=limits.connections,
-        max_overflow=0,
-        pool_timeout=limits.connect,
-        pool_recycle=limits.recycle,
-        connect_args=_arguments(url, limits.connect, limits.answer),
-        **options,
-    )
+    """Raises MailError(CANNOT) where the driver, an extra of ours, is not installed."""
+    try:
+        return create_engine(
+            url,
+            pool_size=limits.connections,
+            max_overflow=0,
+            pool_timeout=limits.connect,
+            pool_recycle=limits.recycle,
+            connect_args=_arguments(url, limits.connect, limits.answer),
+            **options,
+        )
+    except ModuleNotFoundError as error:
+        text = f"the database needs {error.name}, which is not installed"
+        raise MailError(ErrorKind.CANNOT, text) from error
 
 
 def _arguments(url: URL, connect: int, answer: int | None = None) -> dict[str, Any]:
