@@ -1,9 +1,9 @@
 """The facts of a folder's messages in one droppable file, keyed by base name.
 
 File: `restante.cache` in the folder, a 32-byte head (magic, version, generation, checksum), then
-blocks, each with a checksum over a table of offsets, the names and the records (store.facts). A
-base name's facts never change, so an entry is right or missing, never stale, and two entries of
-one name are equal.
+blocks, each with a checksum over its own head, a table of offsets, the names and the records
+(store.facts). A base name's facts never change, so an entry is right or missing, never stale, and
+two entries of one name are equal.
 
 Invariants and races:
 - Appended and rewritten only under the lock of the file itself, which is taken without waiting:
@@ -43,9 +43,11 @@ MEMORY_LIMIT: Final = 64 << 20  # bytes a process keeps over all folders, but fo
 _log = logging.getLogger(__name__)
 
 _MAGIC: Final = b"Rstcache"
-_VERSION: Final = 1
+_VERSION: Final = 2
 _HEAD: Final = struct.Struct("<8sHHQ8xI")  # magic, version, 0, generation, crc32 of what precedes
-_BLOCK: Final = struct.Struct("<4sIIII")  # magic, bytes that follow, entries, bytes of names, crc32
+_BLOCK: Final = struct.Struct(
+    "<4sIIII"
+)  # magic, bytes that follow, entries, bytes of names, crc32
 _BLOCK_MAGIC: Final = b"Rblk"
 _BLOCK_LIMIT: Final = 64 << 20  # bytes of a block that is written; larger batches make several
 _FLAGS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -326,11 +328,9 @@ class Cache:
             end = start + size
             if magic != _BLOCK_MAGIC or records > end or end > len(data):
                 break
-            if zlib.crc32(memoryview(data)[start:end]) != crc:
+            if _checksum(data[at : start - 4], memoryview(data)[start:end]) != crc:
                 break
             names = os.fsdecode(data[table:records]).split("\0")
-            if len(names) != count:  # the checksum does not cover the head of the block
-                break
             offsets = array.array("I", data[start:table])
             self._index.update(
                 zip(names, map(Facts, repeat(data), map(records.__add__, offsets)), strict=True)
@@ -366,9 +366,10 @@ class Cache:
     ) -> None:
         table = b"\0".join(names)
         payload = b"".join((offsets.tobytes(), table, *records))
-        head = _BLOCK.pack(_BLOCK_MAGIC, len(payload), len(names), len(table), zlib.crc32(payload))
-        _write(fd, head + payload, self._end)
-        self._end += len(head) + len(payload)
+        head = _BLOCK.pack(_BLOCK_MAGIC, len(payload), len(names), len(table), 0)[:-4]
+        crc = _checksum(head, payload).to_bytes(4, "little")
+        _write(fd, head + crc + payload, self._end)
+        self._end += _BLOCK.size + len(payload)
         self._blocks += 1
         self._records += len(names)
 
@@ -396,3 +397,8 @@ def _write(fd: int, data: bytes, at: int) -> None:
         done = os.pwrite(fd, view, at)
         view = view[done:]
         at += done
+
+
+def _checksum(head: bytes, payload: bytes | memoryview) -> int:
+    """Return the checksum of a block: of its head before the checksum, and of what follows."""
+    return zlib.crc32(payload, zlib.crc32(head))
