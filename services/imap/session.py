@@ -17,7 +17,7 @@ from enum import IntFlag
 from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
 
 from restante.model import Account, ErrorKind, FolderName, MailError
-from restante.runtime.log import get_logger
+from restante.runtime.log import get_logger, routine
 from restante.runtime.metrics import Counter
 from restante.runtime.upstream import Upstream
 from restante.store.account import AccountStore
@@ -186,12 +186,22 @@ class Session:
         """Return the mailbox name that the client sees, not yet quoted."""
         return self.backend.names.encode(name)
 
-    def enter(self, account: Account, store: AccountStore) -> None:
-        """Become authenticated."""
+    def enter(
+        self, account: Account, store: AccountStore, *, mechanism: str = "", actor: str = ""
+    ) -> None:
+        """Become authenticated; `actor` is the master who came in, "" for the owner."""
         self.account, self.store = account, store
         client = self.client
         _LOGINS.labels("ok").inc()
-        _log.info("login", user=account.address, peer=client.peer_address, private=client.secure)
+        told = {"actor": actor} if actor else {}
+        routine(
+            "login",
+            user=account.address,
+            peer=client.peer_address,
+            private=client.secure,
+            method=mechanism,
+            **told,
+        )
 
     def login_failed(self, user: str, error: MailError) -> None:
         """Count and log a failed login; enough of them end the session."""
@@ -308,4 +318,4 @@ class Session:
         """Give back everything that the session holds."""
         self.unselect()
         if self.account is not None:
-            _log.info("logout", user=self.account.address, sent=self.out.sent)
+            routine("logout", user=self.account.address, sent=self.out.sent)

@@ -9,7 +9,7 @@ from functools import partial
 
 from restante.model import Account, ErrorKind, MailError
 from restante.rpc.attempt import Admitted, LoginAttempt
-from restante.runtime.log import get_logger
+from restante.runtime.log import get_logger, routine
 from restante.runtime.upstream import UpstreamAddress
 from restante.wire.pop3 import Command, error, ok
 from restante.wire.sasl import (
@@ -187,8 +187,14 @@ async def _enter(session: Session, attempt: LoginAttempt, admitted: Admitted) ->
         return await _pass_on(session, attempt, elsewhere, admitted)
     session.account = account
     session.maildrop = await session.backend.open(account)
-    _log.info(
-        "login", user=account.address, peer=peer.address, tls=peer.tls, method=attempt.mechanism
+    told = {"actor": admitted.actor} if admitted.actor else {}
+    routine(
+        "login",
+        user=account.address,
+        peer=peer.address,
+        tls=peer.tls,
+        method=attempt.mechanism,
+        **told,
     )
     return ok("logged in.")
 

@@ -122,7 +122,7 @@ async def _check(
     if not session.backend.is_complete(account):
         await session.blocking(store.ensure)
         session.backend.note_complete(account)
-    session.enter(account, store)
+    session.enter(account, store, mechanism=attempt.mechanism, actor=admitted.actor)
     return ok("Logged in.", "CAPABILITY " + " ".join(capabilities(session)))
 
 
