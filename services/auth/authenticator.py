@@ -145,7 +145,7 @@ class Authenticator:
         if mechanism is None:
             raise MailError(ErrorKind.AUTH_FAILED, "the mechanism is not offered")
         user, wanted = self._split(attempt.user)
-        if wanted:
+        if wanted and attempt.mechanism != "external":  # a certificate names one, whole
             attempt = replace(attempt, user=user, authorization=attempt.authorization or wanted)
         login = self.login(attempt.user)
         key = login.address if login else attempt.user[:320]

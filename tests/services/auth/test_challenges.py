@@ -370,6 +370,8 @@ async def test_external(data: Path) -> None:
         assert (await client.admit(attempt(FRED))).account.address == FRED
         assert await refused(client.admit(attempt("x@example.test"))) is ErrorKind.AUTH_FAILED
         assert await refused(client.admit(attempt(FRED, tls=False))) is ErrorKind.AUTH_FAILED
+        # "x*fred@example.test" is somebody's mail address, and no way to be fred.
+        assert await refused(client.admit(attempt(f"x*{FRED}"))) is ErrorKind.AUTH_FAILED
         wanted = attempt(FRED, wanted="jane@example.test")
         assert await refused(client.admit(wanted)) is ErrorKind.PERMISSION
         await client.close()
