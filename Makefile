@@ -27,10 +27,8 @@ $(VENV)/.run: $(BIN)/uv uv.lock pyproject.toml
 	@$(BIN)/uv sync --quiet --frozen --inexact --no-default-groups --extra postgres
 	@touch $@
 
-# bonsai is compiled on the spot; without the headers the LDAP tests are left out.
-LDAP := $(if $(wildcard /usr/include/ldap.h),--extra ldap)
 $(VENV)/.dev: $(BIN)/uv uv.lock pyproject.toml
-	@$(BIN)/uv sync --quiet --frozen --inexact --extra postgres $(LDAP)
+	@$(BIN)/uv sync --quiet --frozen --inexact --extra postgres
 	@touch $@ $(VENV)/.run
 
 .PHONY: setup
