@@ -16,7 +16,7 @@ from restante.runtime.settings import ServiceSettings
 # Nobody can have it: "invalid" is reserved (RFC 2606).
 NOBODY: Final = "restante-doctor@doctor.invalid"
 
-_LIBRARIES: Final = {"ldap": "bonsai", "pam": "pam"}
+_LIBRARIES: Final = {"pam": "pam"}
 _URLS: Final = {
     "postgresql": "psycopg",
     "postgres": "psycopg",
