@@ -146,6 +146,7 @@ class Setup:
         await self._parts.database.run(
             lambda c: store.add_app_password(c, session.address, made), write=True
         )
+        await self._parts.changed()
         return made, secret
 
     async def delete_app_password(self, session: Session, app_password: str) -> None:
