@@ -92,9 +92,7 @@ class AuthServer:
         modules = [make_module(name, settings, context) for name in settings.modules]
         self.chain = Chain(modules, Options.parse(settings.default_options))
         self.hub = Hub()
-        self.sessions = SessionReports(
-            self.hub, self.database, web_idle=settings.web_timeout_soft
-        )
+        self.sessions = SessionReports(self.hub, self.database, web_idle=settings.web_timeout_soft)
         self.changes = Changes(self.database, modules, self.hub, self.sessions)
         self.audit = Audit(
             self.database,

@@ -45,9 +45,7 @@ _log = logging.getLogger(__name__)
 _MAGIC: Final = b"Rstcache"
 _VERSION: Final = 2
 _HEAD: Final = struct.Struct("<8sHHQ8xI")  # magic, version, 0, generation, crc32 of what precedes
-_BLOCK: Final = struct.Struct(
-    "<4sIIII"
-)  # magic, bytes that follow, entries, bytes of names, crc32
+_BLOCK: Final = struct.Struct("<4sIIII")  # magic, bytes that follow, entries, bytes of names, crc32
 _BLOCK_MAGIC: Final = b"Rblk"
 _BLOCK_LIMIT: Final = 64 << 20  # bytes of a block that is written; larger batches make several
 _FLAGS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
