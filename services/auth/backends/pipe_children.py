@@ -16,6 +16,7 @@ import signal
 import subprocess
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final, TypeVar
 
 from restante.model import MailError
@@ -132,7 +133,7 @@ class Child:
         loop, process = asyncio.get_running_loop(), self._process
         output, said = _Pipe(self._take, self._end), _Pipe(self._log, lambda: None)
         for pipe, protocol in ((process.stdout, output), (process.stderr, said)):
-            transport, _ = await loop.connect_read_pipe(lambda p=protocol: p, pipe)
+            transport, _ = await loop.connect_read_pipe(partial(_itself, protocol), pipe)
             self._outputs.append(transport)
         stdin, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, process.stdin)
         self._stdin = stdin
@@ -283,3 +284,7 @@ class ChildPool:
 def _fault(reason: str) -> MailError:
     log.warning("the directory does not answer", module="pipe", reason=reason)
     return away()
+
+
+def _itself(protocol: _Pipe) -> _Pipe:
+    return protocol
