@@ -3,7 +3,6 @@
 import asyncio
 from typing import Final
 
-from restante.rpc.channel import client_tls
 from restante.rpc.client import AuthClient
 from restante.runtime.http import HttpServer
 from restante.runtime.listener import Listener, listen
@@ -43,12 +42,7 @@ class DeliveryService:
         pool = StorePool()
         hints = make_hints(settings.hints, settings.mail_root)
         self._store = MailStore(settings.mail_root, hints=hints, pool=pool)
-        self._auth = AuthClient(
-            settings.auth_target,
-            tls=client_tls(
-                settings.auth_client_ca, settings.auth_client_certificate, settings.auth_client_key
-            ),
-        )
+        self._auth = AuthClient.by(settings, verdict_seconds=0)
         recipients = Recipients(
             self._auth.lookup,
             cache_seconds=settings.lookup_cache,

@@ -1,12 +1,9 @@
 """The IMAP service of one worker: its listeners, its store, its door to auth."""
 
-import asyncio
 from typing import Final
 
-from restante.rpc.channel import client_tls
 from restante.rpc.client import AuthClient, Revocation
-from restante.runtime.connection import Connection
-from restante.runtime.listener import Listener, listen
+from restante.runtime.doors import Doors
 from restante.runtime.metrics import Counter, Gauge
 from restante.runtime.worker import WorkerContext
 from restante.store.account import MailStore
@@ -32,8 +29,7 @@ class ImapService:
         self._settings = context.settings
         self._auth = auth
         self._client: AuthClient | None = None
-        self._counted = 0
-        self.listeners: list[Listener] = []
+        self.doors = Doors(_CONNECTIONS, _ACCEPTED)
 
     async def start(self) -> None:
         """Open store and auth, then listen. MailError if the volume or an address is not there."""
@@ -47,40 +43,25 @@ class ImapService:
         )
         auth = self._auth
         if auth is None:
-            auth = self._client = AuthClient(
-                settings.auth_target,
-                tls=client_tls(
-                    settings.auth_client_ca,
-                    settings.auth_client_certificate,
-                    settings.auth_client_key,
-                ),
-                verdict_seconds=settings.verdict_seconds,
-            )
+            auth = self._client = AuthClient.by(settings)
             self._client.watch(
-                self._revoked, self._sessions, service="imap", host=settings.hostname
+                self._revoked, self.doors.connections, service="imap", host=settings.hostname
             )
         self._backend = backend = Backend(
             settings, auth, self._store, self._pool, names_of(settings)
         )
-        for address, implicit in ((settings.listen, False), (settings.tls_listen, True)):
-            if address and not (implicit and context.tls is None):
-                self.listeners.append(
-                    await listen(
-                        address,
-                        lambda listener: ImapConnection(listener, backend),
-                        tls=context.tls,
-                        implicit_tls=implicit,
-                        limits=context.limits,
-                        proxy_protocol_from=settings.proxy_protocol_from,
-                        busy=BUSY,
-                    )
-                )
-        context.every_beat(self._measure)
+        await self.doors.open(
+            settings,
+            lambda listener: ImapConnection(listener, backend),
+            tls=context.tls,
+            limits=context.limits,
+            busy=BUSY,
+        )
+        context.every_beat(self.doors.measure)
 
     async def drain(self) -> None:
         """Say BYE to every session, at the latest within drain_seconds, and close the store."""
-        seconds = self._settings.drain_seconds
-        await asyncio.gather(*(listener.drain(seconds) for listener in self.listeners))
+        await self.doors.drain(self._settings.drain_seconds)
         await self._backend.settle()
         await self._store.close()
         if self._client is not None:
@@ -88,14 +69,4 @@ class ImapService:
 
     def _revoked(self, revocation: Revocation) -> None:
         if revocation.ends_sessions:
-            for listener in self.listeners:
-                listener.end_sessions(revocation.address)
-
-    def _sessions(self) -> list[Connection]:
-        return [connection for listener in self.listeners for connection in listener.connections]
-
-    def _measure(self) -> None:
-        _CONNECTIONS.set(sum(len(listener.connections) for listener in self.listeners))
-        accepted = sum(listener.accepted for listener in self.listeners)
-        _ACCEPTED.inc(accepted - self._counted)
-        self._counted = accepted
+            self.doors.end_sessions(revocation.address)

@@ -1,15 +1,13 @@
 """The POP3 service of one worker: its listeners, its store, its door to auth."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Final, TypeVar
 
 from restante.model import INBOX, Account
 from restante.rpc.attempt import Admitted, LoginAttempt
-from restante.rpc.channel import client_tls
 from restante.rpc.client import AuthClient, Revocation
-from restante.runtime.connection import Connection, Peer
-from restante.runtime.listener import Listener, listen
+from restante.runtime.connection import Peer
+from restante.runtime.doors import Doors
 from restante.runtime.metrics import Counter, Gauge
 from restante.runtime.worker import WorkerContext
 from restante.store.account import AccountStore, MailStore
@@ -34,9 +32,8 @@ class Pop3Service:
     def __init__(self, context: WorkerContext[Pop3Settings], times: LoginTimes) -> None:
         self._context = context
         self._times = times
-        self._counted = 0
         self.settings = context.settings
-        self.listeners: list[Listener] = []
+        self.doors = Doors(_CONNECTIONS, _ACCEPTED)
 
     async def start(self) -> None:
         """Open store and auth, then listen. MailError if the volume or an address is not there."""
@@ -45,33 +42,22 @@ class Pop3Service:
         self._pool = StorePool()
         hints = make_hints(settings.hints, settings.mail_root)
         self._store = MailStore(settings.mail_root, hints=hints, pool=self._pool)
-        self._auth = AuthClient(
-            settings.auth_target,
-            tls=client_tls(
-                settings.auth_client_ca, settings.auth_client_certificate, settings.auth_client_key
-            ),
-            verdict_seconds=settings.verdict_seconds,
+        self._auth = AuthClient.by(settings)
+        self._auth.watch(
+            self._revoked, self.doors.connections, service="pop3", host=settings.hostname
         )
-        self._auth.watch(self._revoked, self._sessions, service="pop3", host=settings.hostname)
-        for address, implicit in ((settings.listen, False), (settings.tls_listen, True)):
-            if address and not (implicit and context.tls is None):
-                self.listeners.append(
-                    await listen(
-                        address,
-                        lambda listener: Pop3Connection(listener, self),
-                        tls=context.tls,
-                        implicit_tls=implicit,
-                        limits=context.limits,
-                        proxy_protocol_from=settings.proxy_protocol_from,
-                        busy=BUSY,
-                    )
-                )
-        context.every_beat(self._measure)
+        await self.doors.open(
+            settings,
+            lambda listener: Pop3Connection(listener, self),
+            tls=context.tls,
+            limits=context.limits,
+            busy=BUSY,
+        )
+        context.every_beat(self.doors.measure)
 
     async def drain(self) -> None:
         """Turn away who has not logged in, let the others QUIT within drain_seconds, close."""
-        seconds = self.settings.drain_seconds
-        await asyncio.gather(*(listener.drain(seconds) for listener in self.listeners))
+        await self.doors.drain(self.settings.drain_seconds)
         await self._store.close()
         await self._auth.close()
 
@@ -121,14 +107,4 @@ class Pop3Service:
 
     def _revoked(self, revocation: Revocation) -> None:
         if revocation.ends_sessions:
-            for listener in self.listeners:
-                listener.end_sessions(revocation.address)
-
-    def _sessions(self) -> list[Connection]:
-        return [connection for listener in self.listeners for connection in listener.connections]
-
-    def _measure(self) -> None:
-        _CONNECTIONS.set(sum(len(listener.connections) for listener in self.listeners))
-        accepted = sum(listener.accepted for listener in self.listeners)
-        _ACCEPTED.inc(accepted - self._counted)
-        self._counted = accepted
+            self.doors.end_sessions(revocation.address)

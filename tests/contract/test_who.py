@@ -26,8 +26,8 @@ from services.imap.settings import ImapSettings
 from services.pop3.login_delay import LoginTimes
 from services.pop3.service import Pop3Service
 from services.pop3.settings import Pop3Settings
-from tests.contract.mariadb import Mariadb, running_mariadb
-from tests.contract.postgres import Postgres, running_postgres
+from tests.contract.mariadb import Mariadb
+from tests.contract.postgres import Postgres
 from tests.services.auth.accounts import add_account
 from tests.services.auth.conftest import make_settings, serving
 from tests.services.auth.watching import watching
@@ -35,24 +35,6 @@ from tests.services.auth.watching import watching
 FRED, ANN = "fred@example.test", "ann@other.test"
 ANY = ListenAddress("127.0.0.1", 0)
 OFF = ListenAddress()
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def mariadb() -> Iterator[Mariadb]:
-    with running_mariadb() as server:
-        yield server
-
-
-@pytest.fixture(params=["postgres", "mariadb"])
-def database_server(request: pytest.FixtureRequest) -> Postgres | Mariadb:
-    server: Postgres | Mariadb = request.getfixturevalue(request.param)
-    return server
 
 
 @dataclass
@@ -148,7 +130,7 @@ def hold_clients() -> Iterator[None]:
 
 
 async def connect(service: ImapService | Pop3Service) -> Client:
-    host, port = service.listeners[0].address.target
+    host, port = service.doors.listeners[0].address.target
     reader, writer = await asyncio.open_connection(host, port)
     await reader.readline()
     client = Client(reader, writer)

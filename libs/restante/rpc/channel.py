@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import grpc
 
@@ -45,6 +45,33 @@ class ClientTls:
         return (("grpc.ssl_target_name_override", self.server_name),)
 
 
-def client_tls(ca: Path | None, certificate: Path | None, key: Path | None) -> ClientTls | None:
-    """Return the TLS of calls to auth by the settings' paths; None without a CA: no TLS."""
-    return None if ca is None else ClientTls(ca, certificate, key)
+class AuthSettings(Protocol):
+    """What a service's settings say of the way to auth."""
+
+    @property
+    def auth_target(self) -> str:
+        """unix:/path or host:port."""
+
+    @property
+    def auth_client_ca(self) -> Path | None:
+        """CA of auth's certificate; None: no TLS."""
+
+    @property
+    def auth_client_certificate(self) -> Path | None:
+        """What we show (mTLS)."""
+
+    @property
+    def auth_client_key(self) -> Path | None:
+        """Key of that."""
+
+    @property
+    def verdict_seconds(self) -> float:
+        """How long a right password is good for without asking."""
+
+
+def client_tls(settings: AuthSettings) -> ClientTls | None:
+    """Return the TLS of calls to auth; None without a CA: no TLS."""
+    ca = settings.auth_client_ca
+    if ca is None:
+        return None
+    return ClientTls(ca, settings.auth_client_certificate, settings.auth_client_key)

@@ -28,7 +28,7 @@ from restante.model import Account, ErrorKind, MailError
 from restante.rpc.admin_client import AdminClient
 from restante.rpc.attempt import Admitted, LoginAttempt
 from restante.rpc.auth.v1 import auth_pb2, auth_pb2_grpc
-from restante.rpc.channel import CHANNEL_OPTIONS, ClientTls
+from restante.rpc.channel import CHANNEL_OPTIONS, AuthSettings, ClientTls, client_tls
 from restante.rpc.convert import account_of
 from restante.rpc.errors import error_of
 from restante.rpc.revocation import Reason, Revocation
@@ -83,6 +83,12 @@ class AuthClient:
         self.verdicts = Verdicts(verdict_seconds)
         self._watching: asyncio.Task[None] | None = None
         self._reporting: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def by(cls, settings: AuthSettings, *, verdict_seconds: float | None = None) -> "AuthClient":
+        """Return the client that a service's settings ask for."""
+        seconds = settings.verdict_seconds if verdict_seconds is None else verdict_seconds
+        return cls(settings.auth_target, tls=client_tls(settings), verdict_seconds=seconds)
 
     def watch(
         self,

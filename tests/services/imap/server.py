@@ -145,12 +145,12 @@ class Server:
     @property
     def address(self) -> tuple[str, int]:
         """Where IMAP is."""
-        return self.service.listeners[0].address.target
+        return self.service.doors.listeners[0].address.target
 
     @property
     def tls_address(self) -> tuple[str, int]:
         """Where IMAP over TLS is."""
-        return self.service.listeners[1].address.target
+        return self.service.doors.listeners[1].address.target
 
     def connect(self, *, tls: bool = False) -> Wire:
         """Connect."""
