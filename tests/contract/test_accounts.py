@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,36 +18,10 @@ from services.auth.database import journal, schema
 from services.auth.database.engine import Database, Limits, database_url
 from services.auth.directory import NewAccount
 from services.auth.names import NameRules
-from tests.contract.mariadb import Mariadb, running_mariadb
-from tests.contract.postgres import Postgres, running_postgres
+from tests.contract.mariadb import Mariadb
+from tests.contract.postgres import Postgres
 
 RULES = NameRules()
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def mariadb() -> Iterator[Mariadb]:
-    with running_mariadb() as server:
-        yield server
-
-
-@pytest.fixture(params=["postgres", "mariadb"])
-def database_server(request: pytest.FixtureRequest) -> Postgres | Mariadb:
-    server: Postgres | Mariadb = request.getfixturevalue(request.param)
-    return server
-
-
-@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/accounts.sqlite"
-    server: Postgres | Mariadb = request.getfixturevalue(request.param)
-    return server.new_database()
 
 
 @pytest.fixture

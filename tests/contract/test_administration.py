@@ -2,11 +2,10 @@
 
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
 from sqlalchemy import update
 
 from restante.model import ErrorKind
@@ -15,33 +14,11 @@ from services.auth import audit_table
 from services.auth.audit_table import Query
 from services.auth.database.schema import audit as table
 from services.auth.server import AuthServer
-from tests.contract.mariadb import Mariadb, running_mariadb
-from tests.contract.postgres import Postgres, running_postgres
 from tests.services.auth.accounts import add_account
 from tests.services.auth.admin.calls import Admin
 from tests.services.auth.conftest import make_settings, serving
 
 FRED = "fred@example.test"
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def mariadb() -> Iterator[Mariadb]:
-    with running_mariadb() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/accounts.sqlite"
-    server: Postgres | Mariadb = request.getfixturevalue(request.param)
-    return server.new_database()
 
 
 @asynccontextmanager

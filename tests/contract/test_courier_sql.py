@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,7 @@ from services.auth.mechanisms.base import Attempt
 from services.auth.names import Login, NameRules
 from services.auth.passwords import schemes
 from tests.contract.foreign_tables import ForeignTables, MysqlTables, PgsqlTables, SqliteTables
-from tests.contract.mariadb import Mariadb, running_mariadb
-from tests.contract.postgres import Postgres, running_postgres
+from tests.contract.postgres import Postgres
 from tests.services.auth.conftest import make_settings, serving
 
 RULES = NameRules()
@@ -32,18 +31,6 @@ NASTY = (
     *("' OR '1'='1", '" OR "1"="1', "x' OR 1=1 -- ", "x'; DROP TABLE passwd; -- ", "\\' OR 1=1#"),
     *("%", "%s", "%%", "%(x)s", "a%_b", ":x", "?", "$(domain)", "$1", "`", "x\ny", "ü\U0001f4ec"),
 )
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def mariadb() -> Iterator[Mariadb]:
-    with running_mariadb() as server:
-        yield server
 
 
 @pytest.fixture(params=["mysql", "pgsql", "sqlite"])

@@ -16,8 +16,6 @@ from restante.runtime.libcrypt import crypt
 from restante.runtime.settings import ListenAddress
 from tests.contract.courier import CourierRoom, courier_room
 from tests.contract.foreign_tables import ForeignTables, MysqlTables, PgsqlTables, SqliteTables
-from tests.contract.mariadb import Mariadb, running_mariadb
-from tests.contract.postgres import Postgres, running_postgres
 from tests.services.auth.conftest import make_settings, serving
 
 pytestmark = pytest.mark.slow
@@ -37,18 +35,6 @@ set -a
 /usr/lib/courier/courier-authlib/authdaemond &
 wait
 """
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def mariadb() -> Iterator[Mariadb]:
-    with running_mariadb() as server:
-        yield server
 
 
 @pytest.fixture(params=["mysql", "pgsql", "sqlite"])

@@ -1,33 +1,12 @@
 """`restante doctor` connects to the database servers as auth does."""
 
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from restante.cli.doctor import backends
 from restante.cli.doctor.finding import Finding
-from tests.contract.mariadb import Mariadb, running_mariadb
-from tests.contract.postgres import Postgres, running_postgres
+from tests.contract.mariadb import Mariadb
+from tests.contract.postgres import Postgres
 from tests.services.auth.conftest import make_settings
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def mariadb() -> Iterator[Mariadb]:
-    with running_mariadb() as server:
-        yield server
-
-
-@pytest.fixture(params=["postgres", "mariadb"])
-def database_server(request: pytest.FixtureRequest) -> Postgres | Mariadb:
-    server: Postgres | Mariadb = request.getfixturevalue(request.param)
-    return server
 
 
 def ask(url: str) -> list[Finding]:

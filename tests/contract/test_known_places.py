@@ -1,29 +1,12 @@
 """Places that accounts logged in from, kept in the database for all replicas."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from sqlalchemy import update
 
 from services.auth.database.engine import Database, database_url
 from services.auth.database.schema import known_places
 from services.auth.throttle.known import KnownPlaces
-from tests.contract.postgres import Postgres, running_postgres
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/accounts.sqlite"
-    server: Postgres = request.getfixturevalue("postgres")
-    return server.new_database()
 
 
 async def test_places_outlive_a_restart_and_are_shared(url: str) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,7 @@ from services.auth.database import drivers, migrate, schema
 from services.auth.database.drivers import Limits, database_url
 from services.auth.database.engine import Database
 from services.auth.database.migrations.versions import r0001_accounts
-from tests.contract.mariadb import Mariadb, running_mariadb
-from tests.contract.postgres import Postgres, running_postgres
+from tests.contract.mariadb import Mariadb
 
 OLD_ROWS = (
     "INSERT INTO domains VALUES ('example.test', '9S', '', 5)",
@@ -29,18 +27,6 @@ OLD_ROWS = (
     "INSERT INTO revocations (address, reason, created) VALUES ('fred@example.test', 1, 5)",
     "INSERT INTO restante_schema VALUES (1)",
 )
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def mariadb() -> Iterator[Mariadb]:
-    with running_mariadb() as server:
-        yield server
 
 
 class Place:

@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -12,17 +12,11 @@ from sqlalchemy import text
 from services.auth import directory
 from services.auth.database import engine
 from services.auth.server import AuthServer
-from tests.contract.postgres import Postgres, running_postgres
+from tests.contract.postgres import Postgres
 from tests.services.auth.accounts import add_account, sql_of
 from tests.services.auth.conftest import make_settings, serving
 
 FRED = "fred@example.test"
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as server:
-        yield server
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,31 +19,13 @@ from restante.rpc.client import AuthClient
 from restante.rpc.revocation import Reason, Revocation
 from services.auth import directory
 from services.auth.server import AuthServer
-from tests.contract.mariadb import Mariadb, running_mariadb
-from tests.contract.postgres import Postgres, running_postgres
+from tests.contract.mariadb import Mariadb
+from tests.contract.postgres import Postgres
 from tests.services.auth.accounts import add_account, sql_of
 from tests.services.auth.conftest import make_settings, serving
 from tests.services.auth.watching import Watcher, watching
 
 FRED = "fred@example.test"
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def mariadb() -> Iterator[Mariadb]:
-    with running_mariadb() as server:
-        yield server
-
-
-@pytest.fixture(params=["postgres", "mariadb"])
-def database_server(request: pytest.FixtureRequest) -> Postgres | Mariadb:
-    server: Postgres | Mariadb = request.getfixturevalue(request.param)
-    return server
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from restante.rpc.admin.v1.admin_pb2 import AppPassword
 from restante.rpc.client import AuthClient
 from services.auth import directory
 from services.auth.server import AuthServer
-from tests.contract.mariadb import Mariadb, running_mariadb
-from tests.contract.postgres import Postgres, running_postgres
+from tests.contract.mariadb import Mariadb
+from tests.contract.postgres import Postgres
 from tests.services.auth.accounts import add_account
 from tests.services.auth.conftest import make_settings, serving
 from tests.services.auth.selfservice.authenticator import SoftKey
@@ -22,18 +22,6 @@ from tests.services.auth.selfservice.owner import PEER, Owner, owner_at
 from tests.services.auth.selfservice.test_second_factor import set_passkey, set_totp
 
 FRED = "fred@example.test"
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def mariadb() -> Iterator[Mariadb]:
-    with running_mariadb() as server:
-        yield server
 
 
 @pytest.fixture(params=["postgres", "mariadb"])

@@ -6,7 +6,7 @@ accounts have another name, so that it shows who answered.
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +19,13 @@ from services.auth.backends.sql import SqlBackend
 from services.auth.database import engine, schema
 from services.auth.database.engine import Database, Limits, database_url
 from services.auth.server import AuthServer
-from tests.contract.mariadb import Mariadb, running_mariadb
-from tests.contract.postgres import Postgres, running_postgres
+from tests.contract.mariadb import Mariadb
+from tests.contract.postgres import Postgres
 from tests.services.auth.accounts import add_account, sql_of
 from tests.services.auth.conftest import make_settings, serving
 
 FRED = "fred@example.test"
 COPIED = (schema.domains, schema.accounts, schema.revocations)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with running_postgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def mariadb() -> Iterator[Mariadb]:
-    with running_mariadb() as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)
