@@ -13,8 +13,8 @@ TEMPORARY, and so are two rows that differ; none is root's, "no such user" or an
 A login's address is what the table calls it: it may be found under an alias, and what auth keeps
 about the account (second factors, sessions) is kept once.
 
-What somebody else changes in the tables ends no session by itself; a remembered password counts
-for RESTANTE_VERDICT_SECONDS at most.
+Nobody tells us what somebody else changes in the tables: every login asks them (Record.reusable),
+and open sessions go on.
 """
 
 import asyncio
@@ -222,7 +222,7 @@ class CourierSqlBackend:
         except (MailError, ValueError) as error:
             raise self._bad(login.address, error) from error
         stored = row.hashed or (f"{{PLAIN}}{row.clear}" if row.clear else "")
-        return Record(account, stored, clear=row.clear)
+        return Record(account, stored, clear=row.clear, reusable=False)
 
     def _listed(self, values: Sequence[Any]) -> Record:
         if len(values) < _LISTED_NEEDED:
