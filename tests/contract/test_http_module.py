@@ -315,7 +315,7 @@ def test_no_url(make: Make) -> None:
 
 
 async def test_nothing_secret_reaches_the_log(
-    web: Web, make: Make, capsys: pytest.CaptureFixture[str]
+    web: Web, make: Make, capfd: pytest.CaptureFixture[str]
 ) -> None:
     web.answer = lambda *_: response("nonsense with wilma in it", "200 OK")
     backend = make(web.url, http_module_token="the token")
@@ -326,7 +326,7 @@ async def test_nothing_secret_reaches_the_log(
     assert record is not None
     web.answer = lambda *_: response('{"result":"wilma"}')
     await temporary(backend.check(login(FRED), record, Check(b"wilma", "imap")))
-    text = "".join(capsys.readouterr())
+    text = "".join(capfd.readouterr())
     assert "contract" in text
     assert "wilma" not in text
     assert "the token" not in text

@@ -337,10 +337,10 @@ for line in sys.stdin:
     assert (folder, arguments, own_session) == ("/", ["an argument"], True)
 
 
-async def test_its_complaints_reach_the_log(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_its_complaints_reach_the_log(make: Make, capfd: pytest.CaptureFixture[str]) -> None:
     program = "import sys\nprint('the roof is on fire\\x1b[2J', file=sys.stderr)\n"
     await temporary(make(program).find(login(FRED)))
-    text = "".join(capsys.readouterr())
+    text = "".join(capfd.readouterr())
     assert "the roof is on fire" in text
     assert "wilma" not in text
 

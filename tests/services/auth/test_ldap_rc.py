@@ -120,21 +120,21 @@ def test_what_is_needed(tmp_path: Path, line: str) -> None:
         read(tmp_path, LEAST.replace(line, ""))
 
 
-def test_passwords_are_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_passwords_are_not_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     text = LEAST + "LDAP_INITBIND 1\nLDAP_BINDDN cn=a\nLDAP_BINDPW wilma\n"
     assert "wilma" not in repr(read(tmp_path, text))
     with pytest.raises(MailError):
         read(tmp_path, text + "LDAP_TLS wilma\n")
-    assert "wilma" not in "".join(capsys.readouterr())
+    assert "wilma" not in "".join(capfd.readouterr())
 
 
 def test_a_file_that_anybody_may_read_is_complained_about(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "authldaprc"
     path.write_text(LEAST + "LDAP_NEW x\n")
     path.chmod(0o644)
     ldap_rc.read(path)
-    text = "".join(capsys.readouterr())
+    text = "".join(capfd.readouterr())
     assert "everybody may read" in text
     assert "LDAP_NEW" in text

@@ -455,7 +455,7 @@ async def test_drain_completes_a_transaction(tmp_path: Path) -> None:
 
 
 async def test_log_lines_cannot_be_forged(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with Worker(tmp_path) as worker:
         client = await worker.greeted()
@@ -463,7 +463,7 @@ async def test_log_lines_cannot_be_forged(
         await client.ask('RCPT TO:<"x\\\\n2026 error"@example.test>')
         client.send(b'RCPT TO:<"x\x1b[31m\r"@example.test>\r\n')
         assert (await client.reply())[0] == 501
-    out = capsys.readouterr()
+    out = capfd.readouterr()
     assert "\x1b[31m\r" not in out.out + out.err
 
 

@@ -85,11 +85,17 @@ class Accounts:
         return b"salt", 4096
 
 
+def _both(line: str) -> None:
+    """The tests of a process share its log: those of others look at stderr."""
+    print(line, file=LOG)
+    log.to_stderr(line)
+
+
 class Server:
     """A running service. Used from the test's thread; `call` runs a coroutine in its loop."""
 
     def __init__(self, base: Path, certificate: tuple[Path, Path], **settings: Any) -> None:
-        log.configure("info", "console", lambda line: print(line, file=LOG))
+        log.configure("info", "console", _both)
         root = base / "mail"
         create_volume(root)
         self.accounts = Accounts(root)

@@ -247,7 +247,7 @@ async def test_input_while_output_drains_is_no_end(serve: Serve) -> None:
     writer.close()
 
 
-async def test_failed_session_ends_alone(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_failed_session_ends_alone(serve: Serve, capfd: pytest.CaptureFixture[str]) -> None:
     async def session(connection: Connection) -> None:
         if await connection.receive(30) == b"bad":
             raise RuntimeError("a fault\r\nof ours")
