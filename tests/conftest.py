@@ -4,6 +4,11 @@ import resource
 from collections import defaultdict
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no fault of what is tested.
+settings.register_profile("restante", deadline=None)
+settings.load_profile("restante")
 
 # Many services and clients live in one test process; 1,024 open files are too few for them.
 _, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
