@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from restante.model import MailError
 from services.auth import directory
 from services.auth.database import engine
 from services.auth.server import AuthServer
@@ -83,6 +84,24 @@ async def test_changes_of_another_replica_and_by_hand_are_seen(
     await sql_of(first).database.run(lambda c: c.execute(statement).rowcount, write=True)
     for server in replicas:
         await until(server, "by hand")
+
+
+async def test_an_account_made_by_hand_is_found_at_once(
+    replicas: list[AuthServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "BY_HAND", 3600.0)
+    server = replicas[1]
+    await until(server, "one")
+    for _ in range(2):
+        with pytest.raises(MailError):
+            await server.authenticator.lookup("new@example.test")
+    row = text(
+        "INSERT INTO accounts SELECT 'new@example.test', domain, uid, gid, 'elsewhere', maildir,"
+        " 'new', quota, options, password, disabled, created, updated FROM accounts"
+        " WHERE address = 'fred@example.test'"
+    )
+    await sql_of(server).database.run(lambda c: c.execute(row).rowcount, write=True)
+    assert (await server.authenticator.lookup("new@example.test")).name == "new"
 
 
 async def test_nothing_is_remembered_while_the_journal_is_not_followed(

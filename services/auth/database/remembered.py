@@ -3,7 +3,8 @@
 Everything hangs on Database.stamp, which is equal as long as nothing changed: what was read
 counts only while the stamp is the one taken *before* it was read. On SQLite it is never stale.
 On PostgreSQL it follows the journal: a change through another replica is heard of within
-milliseconds, one made by hand within some seconds.
+milliseconds, one made by hand within some seconds. That nothing was found (None) is remembered on
+SQLite only: an account that somebody adds by hand must not bounce its mail for some seconds.
 """
 
 from collections import OrderedDict
@@ -40,7 +41,8 @@ class Remembered(Generic[_T]):
             self._known.move_to_end(address)
             return self._known[address]
         found = await self._read(address)
-        if stamp == self._stamp:  # nobody else saw a newer one meanwhile
+        certain = found is not None or self._database.is_sqlite
+        if certain and stamp == self._stamp:  # nobody else saw a newer one meanwhile
             self._known[address] = found
             if len(self._known) > self._most:
                 self._known.popitem(last=False)
