@@ -65,7 +65,7 @@ def configure(
     `write` takes each line, without its end; by default they go to stderr.
     """
     global _json_style, _least, _write
-    _write = write or to_stderr
+    _write = write or _to_stderr
     least = _least = _LEVELS[level]
     _json_style = style == "json"
     renderer = _json_line if _json_style else _console_line
@@ -96,7 +96,7 @@ class _Writer:
     debug = info = warning = error = critical = exception = log = msg
 
 
-def to_stderr(line: str) -> None:
+def _to_stderr(line: str) -> None:
     """Write a line in one call, past sys.stderr's buffers: lines of processes do not mix."""
     data = line.encode("utf-8", "backslashreplace") + b"\n"
     try:
@@ -106,7 +106,7 @@ def to_stderr(line: str) -> None:
         pass  # nobody reads: a log that is gone must not end a session
 
 
-_write: Callable[[str], None] = to_stderr
+_write: Callable[[str], None] = _to_stderr
 
 
 def always(text: str, values: Mapping[str, str | float]) -> None:

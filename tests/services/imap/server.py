@@ -85,17 +85,11 @@ class Accounts:
         return b"salt", 4096
 
 
-def _both(line: str) -> None:
-    """The tests of a process share its log: those of others look at stderr."""
-    print(line, file=LOG)
-    log.to_stderr(line)
-
-
 class Server:
     """A running service. Used from the test's thread; `call` runs a coroutine in its loop."""
 
     def __init__(self, base: Path, certificate: tuple[Path, Path], **settings: Any) -> None:
-        log.configure("info", "console", _both)
+        log.configure("info", "console", lambda line: print(line, file=LOG))
         root = base / "mail"
         create_volume(root)
         self.accounts = Accounts(root)
@@ -194,6 +188,7 @@ class Server:
             self.call(self.service.drain())
             self.loop.call_soon_threadsafe(self.loop.stop)
             self.thread.join(10)
+        log.configure()  # other tests of this process look for lines at stderr
 
 
 def make_certificate(directory: Path) -> tuple[Path, Path]:
