@@ -177,7 +177,7 @@ async def test_options_mean_what_they_mean_to_courier(room: CourierRoom) -> None
             for service in (imap, pop3):
                 await service.start()
                 stack.push_async_callback(service.drain)
-            ours = Ports(*(s.listeners[0].address.port for s in (imap, pop3)))
+            ours = Ports(*(s.doors.listeners[0].address.port for s in (imap, pop3)))
             said, expected = await outcomes(ours), await outcomes(theirs)
     assert said == expected
     # And that the oracle told something:
