@@ -15,7 +15,7 @@ import pytest
 from tests.clients.programs import need, run
 from tests.clients.test_imap_clients import in_terminal
 from tests.support import System
-from tests.support.client_certificates import ClientAuthority
+from tests.support.certificates import Authority
 from tests.support.scram import ScramClient
 
 USER, PASSWORD = "fred@example.test", "s3cret phrase"
@@ -23,14 +23,12 @@ MECHANISMS = "SCRAM-SHA-256-PLUS SCRAM-SHA-256 CRAM-MD5 EXTERNAL PLAIN LOGIN"
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> ClientAuthority:
-    return ClientAuthority(tmp_path_factory.mktemp("ca"))
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
 
 
 @pytest.fixture(scope="module")
-def system(
-    tmp_path_factory: pytest.TempPathFactory, authority: ClientAuthority
-) -> Iterator[System]:
+def system(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[System]:
     env = {
         "RESTANTE_SASL_MECHANISMS": MECHANISMS,
         "RESTANTE_AUTH_DERIVE": "scram-sha-256 cram-md5",
@@ -54,7 +52,7 @@ def methods(system: System, service: str) -> list[str]:
 # --- what is offered where ----------------------------------------------------------------------
 
 
-def test_offers_in_clear_and_inside_tls(system: System, authority: ClientAuthority) -> None:
+def test_offers_in_clear_and_inside_tls(system: System, authority: Authority) -> None:
     imap = imaplib.IMAP4(*system.address("imap"))
     assert "LOGINDISABLED" in imap.capabilities
     offered = {name for name in imap.capabilities if name.startswith("AUTH=")}
@@ -68,7 +66,7 @@ def test_offers_in_clear_and_inside_tls(system: System, authority: ClientAuthori
     assert "USER" not in pop.capa()
     pop.close()
     context = system.tls_client()
-    context.load_cert_chain(*authority.issue("Fred", USER))
+    context.load_cert_chain(*authority.issue_client("Fred", USER))
     _, port = system.address("pop3", "tls_listen")
     secure = poplib.POP3_SSL("localhost", port, context=context)
     assert secure.capa()["SASL"] == MECHANISMS.split()
@@ -276,24 +274,24 @@ def external(system: System, files: tuple[Path, Path] | None, wanted: str = "") 
         imap.shutdown()
 
 
-def test_external(system: System, authority: ClientAuthority, tmp_path: Path) -> None:
-    assert external(system, authority.issue("Fred Fish", USER)) == "OK"
-    assert external(system, authority.issue(USER)) == "OK"
-    assert external(system, authority.issue("Fred Fish", USER), USER) == "OK"
-    assert "AUTHENTICATIONFAILED" in external(system, authority.issue("nobody@example.test"))
+def test_external(system: System, authority: Authority, tmp_path: Path) -> None:
+    assert external(system, authority.issue_client("Fred Fish", USER)) == "OK"
+    assert external(system, authority.issue_client(USER)) == "OK"
+    assert external(system, authority.issue_client("Fred Fish", USER), USER) == "OK"
+    assert "AUTHENTICATIONFAILED" in external(system, authority.issue_client("nobody@example.test"))
     # The mail address counts, not the name beside it.
-    both = authority.issue(USER, "nobody@example.test")
+    both = authority.issue_client(USER, "nobody@example.test")
     assert "AUTHENTICATIONFAILED" in external(system, both)
-    other = external(system, authority.issue(USER), "jane@example.test")
+    other = external(system, authority.issue_client(USER), "jane@example.test")
     assert "AUTHORIZATIONFAILED" in other
     assert "CANNOT" in external(system, None)
     with pytest.raises((ssl.SSLError, OSError, imaplib.IMAP4.abort)):
-        external(system, ClientAuthority(tmp_path / "evil").issue(USER))
+        external(system, Authority(tmp_path / "evil").issue_client(USER))
 
 
-def test_external_with_mpop(system: System, authority: ClientAuthority, tmp_path: Path) -> None:
+def test_external_with_mpop(system: System, authority: Authority, tmp_path: Path) -> None:
     mpop = need("mpop")
-    certificate, key = authority.issue("Fred Fish", USER)
+    certificate, key = authority.issue_client("Fred Fish", USER)
     key.chmod(0o600)
     _, port = system.address("pop3", "tls_listen")
     settings = tmp_path / "mpoprc"

@@ -132,3 +132,22 @@ def _tree() -> Path:
             return unpack(cache)
         except MissingError as error:
             pytest.skip(str(error))
+
+
+def authdaemond(module: str) -> str:
+    """Return a script for a room: Debian's authdaemond with one module, until it is ended."""
+    return f"""\
+cat > /etc/courier/authdaemonrc <<'END'
+authmodulelist="auth{module}"
+authmodulelistorig="auth{module}"
+daemons=2
+authdaemonvar=/run/courier/authdaemon
+DEBUG_LOGIN=2
+DEFAULTOPTIONS=""
+LOGGEROPTS=""
+END
+set -a
+. /etc/courier/authdaemonrc
+/usr/lib/courier/courier-authlib/authdaemond &
+wait
+"""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.certificates import Authority
+from tests.support.certificates import Authority
 
 SUFFIX = "o=isp"
 ADMIN = f"cn=mail,{SUFFIX}"

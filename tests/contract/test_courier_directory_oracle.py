@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from restante.runtime.settings import ListenAddress
-from tests.contract.courier import CourierRoom, courier_room
+from tests.contract.courier import CourierRoom, authdaemond, courier_room
 from tests.contract.slapd import SUFFIX, Slapd, person, running_slapd
 from tests.contract.test_courier_sql_oracle import Both, _ask
 from tests.contract.test_ldap import SECRET, rc
@@ -22,22 +22,6 @@ from tests.contract.test_pipe_module import AUTHPROG
 from tests.services.auth.conftest import make_settings, serving
 
 pytestmark = pytest.mark.slow
-
-_AUTHDAEMOND = """\
-cat > /etc/courier/authdaemonrc <<'END'
-authmodulelist="auth{name}"
-authmodulelistorig="auth{name}"
-daemons=1
-authdaemonvar=/run/courier/authdaemon
-DEBUG_LOGIN=1
-DEFAULTOPTIONS=""
-LOGGEROPTS=""
-END
-set -a
-. /etc/courier/authdaemonrc
-/usr/lib/courier/courier-authlib/authdaemond &
-wait
-"""
 
 PEOPLE = "".join(
     (
@@ -83,7 +67,7 @@ async def start(room: CourierRoom) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
         async def run(module: str, **settings: Any) -> Both:
-            room.start(_AUTHDAEMOND.format(name=module))
+            room.start(authdaemond(module))
             room.wait_for(room.socket)
             data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rst")))
             socket = data / "d"

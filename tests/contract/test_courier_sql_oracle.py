@@ -14,27 +14,11 @@ import pytest
 
 from restante.runtime.libcrypt import crypt
 from restante.runtime.settings import ListenAddress
-from tests.contract.courier import CourierRoom, courier_room
+from tests.contract.courier import CourierRoom, authdaemond, courier_room
 from tests.contract.foreign_tables import ForeignTables, MysqlTables, PgsqlTables, SqliteTables
 from tests.services.auth.conftest import make_settings, serving
 
 pytestmark = pytest.mark.slow
-
-_AUTHDAEMOND = """\
-cat > /etc/courier/authdaemonrc <<'END'
-authmodulelist="auth{name}"
-authmodulelistorig="auth{name}"
-daemons=1
-authdaemonvar=/run/courier/authdaemon
-DEBUG_LOGIN=2
-DEFAULTOPTIONS=""
-LOGGEROPTS=""
-END
-set -a
-. /etc/courier/authdaemonrc
-/usr/lib/courier/courier-authlib/authdaemond &
-wait
-"""
 
 
 @pytest.fixture(params=["mysql", "pgsql", "sqlite"])
@@ -129,7 +113,7 @@ async def start(tables: ForeignTables, room: CourierRoom) -> AsyncIterator[Start
             copy = room.config / tables.rc.name
             copy.write_text(tables.rc.read_text())
             copy.chmod(0o644)
-            room.start(_AUTHDAEMOND.format(name=tables.name))
+            room.start(authdaemond(tables.name))
             room.wait_for(room.socket)
             data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rst")))
             socket = data / "d"

@@ -20,7 +20,7 @@ from services.auth.backends.userdb import UserdbBackend
 from services.auth.backends.userdb_index import UserdbIndexBackend
 from services.auth.backends.userdb_names import UserdbNames
 from services.auth.names import NameRules
-from tests.contract.courier import CourierRoom, courier_room
+from tests.contract.courier import CourierRoom, authdaemond, courier_room
 
 pytestmark = pytest.mark.slow
 
@@ -46,22 +46,6 @@ bare\thome=/home/bare|uid=1003|gid=1003|systempw={hashed(b"secret")}
 nopw@example.test\thome=/home/nopw|uid=1004|gid=1004
 """
 NAMES_IN_TEXT = ("fred@example.test", "bare", "nopw@example.test")
-
-_AUTHDAEMOND = """\
-cat > /etc/courier/authdaemonrc <<'END'
-authmodulelist="authuserdb"
-authmodulelistorig="authuserdb"
-daemons=2
-authdaemonvar=/run/courier/authdaemon
-DEBUG_LOGIN=2
-DEFAULTOPTIONS=""
-LOGGEROPTS=""
-END
-set -a
-. /etc/courier/authdaemonrc
-/usr/lib/courier/courier-authlib/authdaemond &
-wait
-"""
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +139,7 @@ def body(*lines: bytes) -> bytes:
 
 async def test_courier_reads_what_we_made(room: CourierRoom) -> None:
     make(write(room.config / "userdb"))
-    room.start(_AUTHDAEMOND)
+    room.start(authdaemond("userdb"))
     room.wait_for(room.socket)
     fred = b"fred@example.test"
     answer = ask(room, b"PRE . smtp %s\n" % fred)

@@ -17,9 +17,9 @@ from services.auth.backends.base import Check, ModuleContext, PasswordChange
 from services.auth.backends.directory_contract import DirectoryBackend
 from services.auth.database.engine import Database, database_url
 from services.auth.names import NameRules
-from tests.contract.certificates import Authority
 from tests.contract.test_pipe_module import FRED, example, good, login, temporary
 from tests.services.auth.conftest import make_settings, serving
+from tests.support.certificates import Authority
 
 HANG = 60.0  # seconds; only against hangs
 DEADLINE = 1.0

@@ -14,10 +14,10 @@ from restante.model import ErrorKind, MailError
 from services.auth.backends.base import Check
 from services.auth.backends.ldap import LdapBackend
 from services.auth.backends.ldap_connection import LdapConnection, LdapLostError, ServerAddress
-from tests.contract.certificates import Authority
 from tests.contract.slapd import Slapd, free_port, person, running_slapd
 from tests.contract.test_ldap import PEOPLE, RULES, Make, found, login, make, rc, temporary
 from tests.services.auth.conftest import make_settings
+from tests.support.certificates import Authority
 
 __all__ = ["make"]
 

@@ -16,7 +16,7 @@ from restante.model import MailError
 from restante.runtime import tls as module
 from restante.runtime.connection import Connection
 from restante.runtime.tls import TlsContexts, end_point
-from tests.support.client_certificates import ClientAuthority
+from tests.support.certificates import Authority
 from tests.unit.runtime.conftest import Serve
 
 Files = tuple[Path, Path]
@@ -24,14 +24,12 @@ Name = Callable[[Files | None], Awaitable[str]]
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> ClientAuthority:
-    return ClientAuthority(tmp_path / "ca")
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "ca")
 
 
 @pytest.fixture
-async def name(
-    serve: Serve, certificate: Files, authority: ClientAuthority, tmp_path: Path
-) -> Name:
+async def name(serve: Serve, certificate: Files, authority: Authority, tmp_path: Path) -> Name:
     """Connect with a certificate, and return the name that the service sees."""
     contexts = TlsContexts(*certificate, authority.certificate)
 
@@ -56,23 +54,25 @@ async def name(
     return connect
 
 
-async def test_whose_name_counts(name: Name, authority: ClientAuthority) -> None:
+async def test_whose_name_counts(name: Name, authority: Authority) -> None:
     assert await name(None) == ""
-    assert await name(authority.issue("Fred Fish")) == "Fred Fish"
-    assert await name(authority.issue("Fred Fish", "fred@example.test")) == "fred@example.test"
-    assert await name(authority.issue("x", "a@x.test", "b@x.test")) == "a@x.test"
+    assert await name(authority.issue_client("Fred Fish")) == "Fred Fish"
+    assert (
+        await name(authority.issue_client("Fred Fish", "fred@example.test")) == "fred@example.test"
+    )
+    assert await name(authority.issue_client("x", "a@x.test", "b@x.test")) == "a@x.test"
 
 
 async def test_a_certificate_of_somebody_else_fails_the_handshake(
     name: Name, tmp_path: Path
 ) -> None:
-    evil = ClientAuthority(tmp_path / "evil")
+    evil = Authority(tmp_path / "evil")
     with pytest.raises((ssl.SSLError, ConnectionError, AssertionError)):
-        assert await name(evil.issue("Fred", "fred@example.test")) == "never"
+        assert await name(evil.issue_client("Fred", "fred@example.test")) == "never"
 
 
 async def test_without_a_ca_nothing_is_asked(
-    serve: Serve, certificate: Files, authority: ClientAuthority
+    serve: Serve, certificate: Files, authority: Authority
 ) -> None:
     contexts = TlsContexts(*certificate)
     assert contexts.context().verify_mode is ssl.CERT_NONE
@@ -82,7 +82,7 @@ async def test_without_a_ca_nothing_is_asked(
 
     listener = await serve(session, tls=contexts, implicit_tls=True)
     context = ssl.create_default_context(cafile=str(certificate[0]))
-    context.load_cert_chain(*authority.issue("Fred"))
+    context.load_cert_chain(*authority.issue_client("Fred"))
     reader, writer = await asyncio.open_connection(
         *listener.address.target, ssl=context, server_hostname="localhost"
     )
@@ -91,12 +91,12 @@ async def test_without_a_ca_nothing_is_asked(
 
 
 def test_the_ca_is_read_again(
-    certificate: Files, authority: ClientAuthority, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    certificate: Files, authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(module, "_LOOK_EVERY", 0)
     contexts = TlsContexts(*certificate, authority.certificate)
     first = contexts.context()
-    other = ClientAuthority(tmp_path / "other")
+    other = Authority(tmp_path / "other")
     other.certificate.replace(authority.certificate)
     assert contexts.context() is not first
 
