@@ -243,11 +243,14 @@ class AuthServer:
     ) -> int:
         host = f"[{address.host}]" if ":" in address.host else address.host.replace("*", "[::]")
         target = f"unix:{address.path}" if address.is_unix else f"{host}:{address.port}"
-        before = os.umask(0o117)
-        try:
-            if address.is_unix:
+        if address.is_unix:
+            try:
                 Path(address.path).parent.mkdir(mode=0o770, parents=True, exist_ok=True)
-                _check_unused(address)
+            except OSError as error:
+                raise MailError(ErrorKind.CANNOT, f"cannot listen on {address}") from error
+            _check_unused(address)
+        before = os.umask(0o117)  # of the socket, not of its directory
+        try:
             if credentials is None:
                 return server.add_insecure_port(target)
             return server.add_secure_port(target, credentials)

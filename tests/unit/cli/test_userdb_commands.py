@@ -307,7 +307,8 @@ def test_system_accounts(tmp_path: Path, run: Run) -> None:
         "ann@example.test",
     ]
     assert out.count("systempw=") == 1
-    assert "No such file" in run.fails("pw2userdb", "--passwd", str(tmp_path / "none"))
+    missing = ["--passwd", str(tmp_path / "none"), f"--shadow={shadow}"]
+    assert "No such file" in run.fails("pw2userdb", *missing)
     assert "unrecognized" in run.fails("pw2userdb", "--what")
 
 
