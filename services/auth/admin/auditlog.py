@@ -1,12 +1,11 @@
 """Reading the audit log."""
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from restante.model import ErrorKind, MailError
 from restante.rpc.admin.v1 import admin_pb2 as pb
 from services.auth.admin.roles import Caller
 from services.auth.admin.tools import Operation, Tools, check_text, page
-from services.auth.audit_table import Entry, Query
+from services.auth.audit_message import entry_to_message
+from services.auth.audit_table import Query
 from services.auth.names import domain_name
 
 
@@ -31,7 +30,7 @@ class AuditLog:
         await self._tools.audit.flush()
         entries = await self._tools.audit.entries(query, before=int(before or 0), limit=limit + 1)
         return pb.ListAuditResponse(
-            entries=map(message_of, entries[:limit]),
+            entries=map(entry_to_message, entries[:limit]),
             next_page_token=str(entries[limit - 1].id) if len(entries) > limit else "",
         )
 
@@ -46,18 +45,3 @@ class AuditLog:
 def operations(tools: Tools) -> dict[str, Operation]:
     """Return the operations by their methods."""
     return {"ListAudit": AuditLog(tools).list}
-
-
-def message_of(entry: Entry) -> pb.AuditEntry:
-    """Return the message of an entry."""
-    return pb.AuditEntry(
-        id=entry.id,
-        time=Timestamp(seconds=int(entry.time)),
-        action=entry.action,
-        actor=entry.actor,
-        address=entry.address,
-        service=entry.service,
-        peer=entry.peer,
-        result=entry.result,
-        detail=entry.detail,
-    )

@@ -7,7 +7,8 @@ from restante.rpc.admin.v1 import admin_pb2
 from restante.rpc.convert import account_to_message
 from restante.rpc.self.v1 import self_pb2 as pb
 from restante.rpc.self.v1 import self_pb2_grpc
-from services.auth.audit_table import Entry, Query
+from services.auth.audit_message import entry_to_message
+from services.auth.audit_table import Query
 from services.auth.factors.messages import (
     app_password_message,
     passkey_message,
@@ -236,7 +237,7 @@ class SelfServicer(self_pb2_grpc.SelfServicer):
             limit=limit + 1,
         )
         return admin_pb2.ListAuditResponse(
-            entries=map(_entry, rows[:limit]),
+            entries=map(entry_to_message, rows[:limit]),
             next_page_token=str(rows[limit - 1].id) if len(rows) > limit else "",
         )
 
@@ -249,19 +250,3 @@ class SelfServicer(self_pb2_grpc.SelfServicer):
             account=account_to_message(step.account) if step.account else None,
             expires=Timestamp(seconds=self.parts.sessions.ends(session)),
         )
-
-
-def _entry(entry: Entry) -> admin_pb2.AuditEntry:
-    time = Timestamp()
-    time.FromNanoseconds(int(entry.time * 1e9))
-    return admin_pb2.AuditEntry(
-        id=entry.id,
-        time=time,
-        action=entry.action,
-        actor=entry.actor,
-        address=entry.address,
-        service=entry.service,
-        peer=entry.peer,
-        result=entry.result,
-        detail=entry.detail,
-    )
