@@ -41,6 +41,10 @@ def main() -> int:
         words = words[1:]
     if len(words) == 1 and words[0] in SERVICES:
         return serve(words[0])
+    if words[:1] == ["healthy"] and "--help" not in words:
+        from restante.cli.healthy import main as healthy
+
+        return healthy(words[1:])
     return _command_line()
 
 
@@ -58,6 +62,15 @@ def _command_line() -> int:
             sys.stderr.write(f"restante: no service {name!r}; one of: {', '.join(SERVICES)}\n")
             raise typer.Exit(2)
         raise typer.Exit(serve(name))
+
+    @app.command("healthy")
+    def healthy_command(
+        service: Annotated[list[str] | None, typer.Argument(help=" | ".join(SERVICES))] = None,
+    ) -> None:
+        """Exit with 0 if the services that run here are ready: a container's health check."""
+        from restante.cli.healthy import main as healthy
+
+        raise typer.Exit(healthy(service or []))
 
     @app.command("doctor")
     def doctor_command(

@@ -27,7 +27,7 @@ WITHOUT_JSON = {
     "makeuserdb",
     "pw2userdb",
 }
-FROM_MAIN = {"serve", "doctor"}  # services.__main__ adds them
+FROM_MAIN = {"serve", "doctor", "healthy"}  # services.__main__ adds them
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
