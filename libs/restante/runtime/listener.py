@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ipaddress
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from restante.runtime import sockets
 from restante.runtime.address import ListenAddress
@@ -12,6 +13,10 @@ from restante.runtime.limits import ConnectionLimits
 from restante.runtime.settings import IPNetwork
 from restante.runtime.tls import TlsContexts
 from restante.runtime.wheel import TimerWheel, wheel_of
+
+_SPREAD: Final = 0.8  # of the time to drain, in which sessions are asked to end
+_TURN: Final = 0.1  # seconds between two lots of them
+_AT_ONCE: Final = 20  # sessions of one lot at least: few of them need no spreading
 
 ConnectionFactory = Callable[["Listener"], Connection]
 
@@ -47,19 +52,33 @@ class Listener:
         self._empty.set()
 
     async def drain(self, seconds: float) -> None:
-        """Stop accepting, ask every session to end, and cut those that remain after `seconds`."""
+        """Stop accepting, ask every session to end, and cut those that remain after `seconds`.
+
+        Many sessions are asked one after the other over most of that time: their clients come
+        back at once, and other replicas must not meet all of them in the same moment.
+        """
         self.stop_accepting()
         self.draining = True
-        for connection in tuple(self.connections):
-            connection.interrupt()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
+                await self._interrupt_all(seconds)
                 await self._empty.wait()
         for connection in tuple(self.connections):
             connection.cut()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
                 await self._empty.wait()
+
+    async def _interrupt_all(self, seconds: float) -> None:
+        waiting = tuple(self.connections)
+        turns = max(1, int(seconds * _SPREAD / _TURN))
+        together = max(_AT_ONCE, -(-len(waiting) // turns))
+        for at in range(0, len(waiting), together):
+            if at:
+                await asyncio.sleep(_TURN)
+            for connection in waiting[at : at + together]:
+                if connection in self.connections:
+                    connection.interrupt()
 
     def end_sessions(self, user: str) -> None:
         """Revoke the sessions of an account; "" is everybody who has logged in.

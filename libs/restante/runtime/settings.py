@@ -23,6 +23,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from restante.runtime.address import ListenAddress
+from restante.runtime.cpus import usable_cpus
 
 __all__ = [
     "CommaList",
@@ -91,8 +92,8 @@ AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
 """A path; relative ones are taken from the working directory at start."""
 
 
-def _cpus() -> int:
-    return max(1, len(os.sched_getaffinity(0)))
+def _workers() -> int:
+    return min(64, usable_cpus())
 
 
 class CommonSettings(BaseSettings):
@@ -110,7 +111,7 @@ class CommonSettings(BaseSettings):
         default_factory=lambda done: done["data"] / "mail", description="Root of the mail volume."
     )
     workers: int = Field(
-        default_factory=_cpus, ge=1, le=64, description="Worker processes per service."
+        default_factory=_workers, ge=1, le=64, description="Worker processes per service."
     )
     hints: str = Field(
         default="inotify",

@@ -325,6 +325,27 @@ async def test_drain_lets_sessions_say_goodbye_and_cuts_the_rest(serve: Serve) -
         each.close()
 
 
+async def test_drain_spreads_the_goodbyes_of_many(serve: Serve) -> None:
+    asked: list[float] = []
+
+    async def session(connection: Connection) -> None:
+        with pytest.raises(Interrupted):
+            await connection.receive(30)
+        asked.append(asyncio.get_running_loop().time())
+        connection.write(b"* BYE\r\n")
+
+    listener = await serve(session)
+    clients = [await dial(listener) for _ in range(50)]
+    while len(listener.connections) < 50:
+        await asyncio.sleep(0)
+    await listener.drain(5)
+    assert [await reader.read() for reader, _ in clients] == [b"* BYE\r\n"] * 50
+    pauses = [b - a for a, b in zip(asked, asked[1:], strict=False) if b - a > 0.05]
+    assert len(pauses) == 2, "20, 20 and 10"
+    for _, writer in clients:
+        writer.close()
+
+
 async def test_user_sessions_are_counted_and_given_back(serve: Serve) -> None:
     async def session(connection: Connection) -> None:
         connection.write(b"1" if connection.acquire_user("fred@example.test") else b"0")
