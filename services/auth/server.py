@@ -58,8 +58,13 @@ _NAMES = (
     admin_pb2.DESCRIPTOR.services_by_name["Admin"].full_name,
     self_pb2.DESCRIPTOR.services_by_name["Self"].full_name,
 )
+CONNECTION_AGE = 300_000  # ms after which a client is asked to connect, and so to look, again
 _OPTIONS = (
     ("grpc.so_reuseport", 1),
+    ("grpc.max_connection_age_ms", CONNECTION_AGE),
+    ("grpc.http2.max_ping_strikes", 0),  # clients find out by pings whether we live
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 1000),
+    ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.max_receive_message_length", 256 * 1024),
     ("grpc.max_metadata_size", 16 * 1024),
 )
