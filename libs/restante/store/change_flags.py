@@ -11,7 +11,7 @@ from typing import Final
 
 from restante.model import ErrorKind, Flag, MailError
 from restante.store import records
-from restante.store.changes import StoreMode, StoreResult
+from restante.store.changes import NAMED, StoreMode, StoreResult
 from restante.store.columns import Columns
 from restante.store.faults import GONE
 from restante.store.index import LETTERS
@@ -23,6 +23,7 @@ from restante.store.transaction import Transaction
 
 _ATTEMPTS: Final = 4
 _ALL: Final = 63
+_SEEN: Final = int(Flag.SEEN)
 
 
 def store(
@@ -53,11 +54,15 @@ def store(
     finally:
         # Also what was renamed before a fault of the disk belongs into the journal.
         rows = []
+        read = []
         for uid, new_flags in renames.flags.items():
             row = columns.find(uid)
             new_bits = wanted[uid]
+            if new_flags & _SEEN and not columns.flags[row] & _SEEN:
+                read.append(row)
             if new_flags != columns.flags[row] or new_bits != columns.keyword_bits[row]:
                 rows.append((uid, new_flags, new_bits))
+        named = [columns.base(row) for row in read[:NAMED]]
         charge = _charge(turn, rows)
         keywords_changed = any(
             bits != columns.keyword_bits[columns.find(uid)] for uid, _, bits in rows
@@ -75,7 +80,9 @@ def store(
     result.gone.extend(renames.gone)
     if not rows:
         return result
-    return StoreResult([row[0] for row in rows], result.modified, result.gone, modseq)
+    return StoreResult(
+        [row[0] for row in rows], result.modified, result.gone, modseq, len(read), named
+    )
 
 
 def combined(mode: StoreMode, old: int, given: int) -> int:

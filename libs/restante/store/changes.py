@@ -12,6 +12,7 @@ A reader takes `columns` once and walks to `columns.change`, never beyond.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 
 class Change:
@@ -26,6 +27,9 @@ class Change:
         self.changed = changed
         self.removed = removed
         self.next: Change | None = None
+
+
+NAMED: Final = 50  # messages of one STORE that are named as read for the first time
 
 
 class StoreMode(Enum):
@@ -48,6 +52,9 @@ class StoreResult:
     modified: list[int] = field(default_factory=list)  # UNCHANGEDSINCE failed (RFC 7162 3.1.3)
     gone: list[int] = field(default_factory=list)
     modseq: int = 0
+    # \Seen is new on these: `seen` in all, of which `read` has the base names of the first few.
+    seen: int = 0
+    read: list[bytes] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ from restante.store.identity import Identity, acting
 from restante.store.keyed import keyed_deliveries
 from restante.store.layout import open_directory, open_folder
 from restante.store.lines import LineStorer, to_stored, wire_size_of
-from restante.store.names import keyed_name, unique_name, unique_part, with_sizes
+from restante.store.names import keyed_name, new_id, unique_name, unique_part, with_sizes
 
 if TYPE_CHECKING:
     from restante.store.account import AccountStore
@@ -110,9 +110,10 @@ class Incoming:
     MailError only; all are BLOCKING, but for `write` while `fits_in_memory` says so.
     """
 
-    def __init__(self, first: "AccountStore") -> None:
-        """`first`: in whose tmp/ a large message is streamed."""
+    def __init__(self, first: "AccountStore", id: str = "") -> None:
+        """`first`: in whose tmp/ a large message is streamed. `id`: the message's (names.py)."""
         self._first = first
+        self._id = id or new_id()
         self._lines = LineStorer()
         self._chunks: list[bytes] = []  # the whole message while there is no spool
         self._held = 0
@@ -233,7 +234,7 @@ class Incoming:
                     os.close(folder)
                 self._spooled = True
                 kept = self._kept = _Kept(tmp, "", self._first.identity)
-                self._spool, kept.name = durable.create(tmp, unique_name())
+                self._spool, kept.name = durable.create(tmp, unique_name(self._id), self._id)
                 kept.readable = os.open(kept.name, _READ, dir_fd=tmp)
         except OSError as error:
             self.abort()
@@ -350,7 +351,7 @@ class Incoming:
 
     def _write_file(self, owner: Identity | None, handle: FolderHandle, how: _How) -> _Kept:
         """Make a complete, synced file in the folder's tmp/. OSError."""
-        fd, name = durable.create(handle.tmp, how.unique or unique_name())
+        fd, name = durable.create(handle.tmp, how.unique or unique_name(self._id), self._id)
         try:
             try:
                 if self._spooled:
@@ -380,14 +381,13 @@ class Incoming:
             durable.write_all(fd, data)
             at += len(data)
 
-    @staticmethod
     def _serve(
-        kept: _Kept, handle: FolderHandle, how: _How, size: int, wire_size: int
+        self, kept: _Kept, handle: FolderHandle, how: _How, size: int, wire_size: int
     ) -> Delivered:
         """Rename (last) or link a complete file into place. OSError."""
         directory = handle.cur if how.current else handle.new
         # A file that is renamed takes its name in tmp/ along: nobody else has had it.
-        unique = how.unique or (kept.name if how.last else unique_name())
+        unique = how.unique or (kept.name if how.last else unique_name(self._id))
         while True:
             base = with_sizes(unique, size, wire_size)
             filename = MessageName(base, how.flags).filename() if how.current else base
@@ -400,7 +400,7 @@ class Incoming:
                 break
             if durable.link_into(kept.tmp, kept.name, directory, filename, kept.inode):
                 break
-            unique = unique_name()
+            unique = unique_name(self._id)
         where = "cur" if how.current else "new"
         return Delivered(base, filename, where, size, wire_size, kept.mtime)
 

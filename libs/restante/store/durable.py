@@ -13,16 +13,17 @@ _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLO
 _ATTEMPTS: Final = 10
 
 
-def create(directory: int, name: str) -> tuple[int, str]:
+def create(directory: int, name: str, id: str = "") -> tuple[int, str]:
     """Make a new file of mode 0600; returns its descriptor and the name it got. OSError.
 
-    A name that exists is somebody else's, however unlikely: another one is taken.
+    A name that exists is somebody else's, however unlikely: another one is taken, for the message
+    `id` where it is one's.
     """
     for _ in range(_ATTEMPTS):
         try:
             return os.open(name, _CREATE, 0o600, dir_fd=directory), name
         except FileExistsError:
-            name = unique_name()
+            name = unique_name(id)
     raise OSError(errno.EEXIST, "no free name")
 
 

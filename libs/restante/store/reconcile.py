@@ -15,7 +15,7 @@ from restante.store.accountfile import note_uidvalidity
 from restante.store.faults import GONE
 from restante.store.importers import Imported, import_folder
 from restante.store.index import LETTERS
-from restante.store.names import unique_name
+from restante.store.names import renewed
 from restante.store.records import Added, Kind
 from restante.store.scan import (
     Found,
@@ -337,8 +337,7 @@ def _in_order(
 
 def _renamed(found: Found) -> Found:
     """Give a file a base name of its own, keeping sizes and flags."""
-    _, comma, rest = found.base.partition(b",")
-    base = unique_name().encode() + comma + rest
+    base = renewed(found.base)
     name = base + b":2," + LETTERS[found.flags]
     return found._replace(base=base, name=name)
 

@@ -28,7 +28,7 @@ from restante.store.faults import GONE
 from restante.store.index import LETTERS
 from restante.store.layout import opened
 from restante.store.maildirsize import is_counted
-from restante.store.names import unique_name
+from restante.store.names import renewed
 from restante.store.records import Added
 from restante.store.scan import split
 from restante.store.transaction import Transaction
@@ -192,11 +192,10 @@ def _describe(source: "Mailbox", uids: Sequence[int]) -> list[_Message]:
         if row < 0:
             continue
         old = columns.base(row)
-        _, comma, rest = old.partition(b",")
         messages.append(
             _Message(
                 uid,
-                unique_name().encode() + comma + rest,
+                renewed(old),
                 columns.flags[row],
                 _words(words, columns.keyword_bits[row]),
                 columns.wire_sizes[row],
@@ -311,8 +310,7 @@ def _moved(
     base = columns.base(row)
     flags = split(path)[1]
     if here is there or there.index.columns.uid_of_base(base):
-        _, comma, rest = base.partition(b",")
-        base = unique_name().encode() + comma + rest
+        base = renewed(base)
     try:
         os.rename(path, base + b":2," + LETTERS[flags], src_dir_fd=here.folder, dst_dir_fd=cur)
     except OSError as error:

@@ -182,8 +182,8 @@ def test_a_link_that_worked_and_says_eexist(
 
 def test_a_name_that_is_taken(fred: AccountStore, monkeypatch: pytest.MonkeyPatch) -> None:
     names = iter(["taken", "taken", "free", "alsotaken", "last"])
-    monkeypatch.setattr(delivery, "unique_name", lambda: next(names))
-    monkeypatch.setattr(durable, "unique_name", lambda: next(names))
+    monkeypatch.setattr(delivery, "unique_name", lambda *_: next(names))
+    monkeypatch.setattr(durable, "unique_name", lambda *_: next(names))
     (fred.maildir / "tmp" / "taken").write_text("somebody else's")
     (fred.maildir / "new" / "alsotaken,S=1,W=1").write_text("?")
     message = incoming(fred, b"x")
