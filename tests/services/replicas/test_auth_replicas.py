@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from restante.model import MailError
+from restante.model import ErrorKind, MailError
 from restante.rpc.client import AuthClient
-from restante.rpc.errors import ErrorKind
 from tests.services.auth.process import AuthProcess, auth_process
 
 
