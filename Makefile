@@ -65,6 +65,14 @@ format: $(VENV)/.dev ## rewrite with ruff
 faults: $(VENV)/.dev ## kill -9 of every service under load, 1,000 times, and other long fault runs
 	$(BIN)/pytest -m campaign tests/faults -s -v
 
+.PHONY: e2e
+e2e: $(VENV)/.dev ## the whole system in containers: real programs, faults under load (needs Docker)
+	@$(BIN)/pytest -m e2e tests/e2e -s -v
+
+.PHONY: e2e-campaign
+e2e-campaign: $(VENV)/.dev ## the same faults for longer, again and again
+	@$(BIN)/pytest -m "e2e and campaign" tests/e2e -s -v -o faulthandler_timeout=14400
+
 .PHONY: fuzz
 fuzz: $(VENV)/.dev ## the parsers against generated and mutated input, for minutes
 	$(BIN)/pytest -m campaign tests/fuzz -s -v

@@ -15,14 +15,19 @@ _, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (_most, _most))
 
 
+# What runs only where it is asked for by -m, from its own make targets.
+_ON_REQUEST = ("campaign", "e2e")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the long campaigns to their own make targets unless they are asked for by -m."""
-    if "campaign" in (config.option.markexpr or ""):
-        return
-    dropped = [item for item in items if item.get_closest_marker("campaign")]
+    """Leave long campaigns and what needs a Docker engine out unless -m names them."""
+    asked = config.option.markexpr or ""
+    left_out = [name for name in _ON_REQUEST if name not in asked]
+    dropped = [item for item in items if any(map(item.get_closest_marker, left_out))]
     if dropped:
         config.hook.pytest_deselected(items=dropped)
-        items[:] = [item for item in items if not item.get_closest_marker("campaign")]
+        kept = set(items) - set(dropped)
+        items[:] = [item for item in items if item in kept]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
