@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 from restante.model import MailError
-from restante.runtime import log, memory, metrics, notify, sockets
+from restante.runtime import facts, log, memory, metrics, notify, sockets
 from restante.runtime.health import Answer, HealthServer
 from restante.runtime.limits import SharedCounts
 from restante.runtime.runfile import RunFile
@@ -112,7 +112,6 @@ class _Parent(Generic[S]):
         _raise_file_limit()
         memory.map_large_blocks()
         self.selector = selectors.DefaultSelector()
-        self.metrics_dir = self.settings.run_dir / "metrics" / self.name
         share_unix = self.settings.worker_count > 1
         real: dict[str, ListenAddress] = {}
         for key, address in self.settings.listeners.items():
@@ -128,7 +127,7 @@ class _Parent(Generic[S]):
                     self.settings.health_listen.host, sock.getsockname()[1]
                 )
         self.settings = self.settings.model_copy(update=real)
-        metrics.start(self.metrics_dir)
+        self.sheets = metrics.Sheets(self.name, self.settings.worker_count)
         self.counts = SharedCounts(self.settings.worker_count)
         self.lifeline = os.pipe()
         self.wakeup = socket.socketpair()
@@ -271,6 +270,7 @@ class _Parent(Generic[S]):
                 self.counts,
                 log.get_logger(f"services.{self.name}"),
                 write_end,
+                self.sheets,
             )
             code = run_worker(context, self.factory, self.lifeline[0])
         except BaseException:  # noqa: BLE001 - the child must never run on as a second parent
@@ -327,8 +327,7 @@ class _Parent(Generic[S]):
             self.close_pipe(worker)
         worker.reason = "ended"
         self.counts.clear_worker(worker.index)
-        with contextlib.suppress(OSError):
-            metrics.worker_died(pid)
+        self.sheets.worker_died(worker.index)
         if self.stopping:
             return
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
@@ -370,7 +369,7 @@ class _Parent(Generic[S]):
             return (
                 200,
                 "text/plain; version=0.0.4",
-                self.own_metrics() + metrics.exposition(self.metrics_dir),
+                self.sheets.exposition(self.own_metrics()),
             )
         return None
 
@@ -378,22 +377,40 @@ class _Parent(Generic[S]):
         """Say whether a running worker has not been heard for long: its loop hangs."""
         return bool(worker.pid and worker.ready and time.monotonic() - worker.heard > _SILENT_AFTER)
 
-    def own_metrics(self) -> bytes:
+    def own_metrics(self) -> list[metrics.Family]:
         """What the parent itself knows."""
         ready = sum(w.ready for w in self.workers)
         restarts = sum(w.restarts for w in self.workers)
-        return (
-            "# TYPE restante_workers gauge\n"
-            f'restante_workers{{service="{self.name}",state="configured"}} {len(self.workers)}\n'
-            f'restante_workers{{service="{self.name}",state="ready"}} {ready}\n'
-            "# TYPE restante_worker_restarts_total counter\n"
-            f'restante_worker_restarts_total{{service="{self.name}"}} {restarts}\n'
-        ).encode()
+        serves = self.answer("/readyz")
+        return [
+            metrics.family(
+                "restante_workers",
+                "gauge",
+                "Worker processes.",
+                ("state",),
+                {("configured",): len(self.workers), ("ready",): ready},
+            ),
+            metrics.family(
+                "restante_worker_restarts_total",
+                "counter",
+                "Workers that died and were started again.",
+                (),
+                {(): restarts},
+            ),
+            metrics.family(
+                "restante_ready",
+                "gauge",
+                "1 where /readyz says that the service is ready.",
+                (),
+                {(): float(serves is not None and serves[0] == 200)},
+            ),
+            *facts.of(self.settings),
+        ]
 
     def clean_up(self, run_file: RunFile) -> None:
         """Leave nothing behind."""
         run_file.remove(self.settings.run_dir)
-        metrics.stop(self.metrics_dir)
+        self.sheets.close()
         if self.health is not None:
             self.health.close()
         for address in self.settings.listeners.values():

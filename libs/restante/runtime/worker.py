@@ -14,8 +14,8 @@ from typing import Final, Generic, Protocol, TypeVar
 import structlog
 import uvloop
 
-from restante.model import MailError
-from restante.runtime import log
+from restante.model import MailError, tally
+from restante.runtime import log, metrics, usage
 from restante.runtime.limits import ConnectionLimits, SharedCounts
 from restante.runtime.settings import ServiceSettings
 from restante.runtime.tls import TlsContexts
@@ -48,6 +48,7 @@ class WorkerContext(Generic[S]):
     shared: SharedCounts
     log: structlog.stdlib.BoundLogger
     _pipe: int = -1  # to the parent; -1 when there is none
+    sheets: metrics.Sheets | None = None  # where the metrics go; None: nowhere
     _beats: list[Callable[[], None]] = field(default_factory=list)
 
     @cached_property
@@ -88,6 +89,11 @@ class WorkerContext(Generic[S]):
             with contextlib.suppress(OSError):
                 os.write(self._pipe, line.encode() + b"\n")
 
+    def write_metrics(self) -> None:
+        """Let the parent see what was counted so far."""
+        if self.sheets is not None:
+            self.sheets.write(self.worker_index)
+
     def beat(self) -> None:
         """One heartbeat."""
         self.tell("beat")
@@ -110,14 +116,20 @@ def run_worker(context: WorkerContext[S], factory: Factory[S], lifeline: int) ->
     context.shared.worker = context.worker_index
     with contextlib.suppress(OSError):
         Path("/proc/self/comm").write_text(f"restante-{context.name}"[:15])
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(context, factory, lifeline))
+    tally.reset()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(context, factory, lifeline))
+    finally:
+        context.write_metrics()
 
 
 async def _serve(context: WorkerContext[S], factory: Factory[S], lifeline: int) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
+    metrics.Pulse(context.write_metrics)
+    context.every_beat(usage.Usage(context.worker_index).look)
     if lifeline >= 0:
         loop.add_reader(lifeline, _parent_died, loop, lifeline, stop)
     try:

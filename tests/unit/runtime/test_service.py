@@ -1,11 +1,13 @@
 """The life of a service, with real processes."""
 
 import os
+import re
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -87,12 +89,40 @@ def test_health_and_metrics_of_all_workers(tmp_path: Path) -> None:
         assert service.http("/livez") == (200, "live\n")
         assert service.http("/readyz") == (200, "ready\n")
         assert service.http("/other")[0] == 404
+        wanted = ('example_sessions_total{service="example"} 23', 'held{service="example"} 3')
+        until(lambda: all(w in service.http("/metrics")[1] for w in wanted), "what was counted")
         text = service.http("/metrics")[1]
-        assert "example_sessions_total 23.0" in text
-        assert "example_held 3.0" in text
         assert 'restante_workers{service="example",state="ready"} 2' in text
+        assert 'restante_ready{service="example"} 1' in text
+        assert 'restante_build_info{service="example",version=' in text
         for sock in held:
             sock.close()
+
+
+def test_counters_survive_their_workers(tmp_path: Path) -> None:
+    """However many workers die, no counter falls and nothing piles up."""
+    with example(tmp_path, RESTANTE_WORKERS="1") as service:
+
+        def counted() -> int:
+            found = re.search(r"example_sessions_total\{.*\} (\d+)", service.http("/metrics")[1])
+            return int(found[1]) if found else 0
+
+        def counts(number: int) -> bool:
+            return counted() == number
+
+        def replaced(old: int) -> bool:
+            return service.worker_pids() not in ([], [old])
+
+        for number in range(1, 6):
+            ask(service, b"pid")
+            until(partial(counts, number), "the session")
+            (victim,) = service.worker_pids()
+            os.kill(victim, signal.SIGKILL)
+            until(partial(replaced, victim), "a new worker")
+            until(lambda: service.http("/readyz")[0] == 200, "a ready worker")
+            assert counted() == number
+        assert 'restarts_total{service="example"} 5' in service.http("/metrics")[1]
+        assert [path.name for path in (tmp_path / "run").iterdir()] == ["example.json"]
 
 
 def test_health_server_is_not_held_up_by_odd_clients(tmp_path: Path) -> None:
