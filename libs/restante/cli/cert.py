@@ -58,12 +58,32 @@ def make_certificate(
     The same path twice gives one file that holds both. Existing files are replaced in one step.
     Raises OSError, and ValueError for a name that cannot stand in a certificate.
     """
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
     private = ec.generate_private_key(ec.SECP256R1())
+    pem_certificate = self_signed(private, hosts, days)
+    pem_key = private.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    if certificate == key:
+        _write(key, pem_key + pem_certificate)
+    else:
+        _write(key, pem_key)
+        _write(certificate, pem_certificate)
+
+
+def self_signed(private: Any, hosts: list[str], days: int = DEFAULT_DAYS) -> bytes:
+    """Return a certificate (PEM) for `hosts` and a private key, signed by that key.
+
+    Raises ValueError for a name that cannot stand in a certificate.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])])
     now = datetime.datetime.now(datetime.UTC)
     usage = x509.KeyUsage(
@@ -92,17 +112,7 @@ def make_certificate(
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
         .sign(private, hashes.SHA256())
     )
-    pem_certificate = signed.public_bytes(serialization.Encoding.PEM)
-    pem_key = private.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    if certificate == key:
-        _write(key, pem_key + pem_certificate)
-    else:
-        _write(key, pem_key)
-        _write(certificate, pem_certificate)
+    return signed.public_bytes(serialization.Encoding.PEM)
 
 
 def read_certificate(path: Path) -> CertificateFacts:

@@ -1,6 +1,7 @@
-"""The demo account of `restante all`: made once, with a new password at every start.
+"""The demo account: of `restante all`, made once, with a new password at every start, and of
+containers, `restante demo`, with the password that RESTANTE_DEMO_PASSWORD or its _FILE gives.
 
-The password is printed and nowhere stored in clear; the account's own store keeps its hash.
+The password is printed and nowhere stored in clear by us; the account's own store keeps its hash.
 """
 
 import http.client
@@ -16,9 +17,15 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
+import typer
+
+from restante.cli import output
+from restante.cli.admin import admin as running_system
 from restante.model import ErrorKind, MailError
 from restante.rpc.admin_client import AdminClient, read_token
 from restante.runtime import runfile
+
+app = typer.Typer()
 
 DOMAIN: Final = "example.test"
 ADDRESS: Final = f"demo@{DOMAIN}"
@@ -55,19 +62,44 @@ def prepare(run_dir: Path, target: str) -> Demo:
         raise MailError(ErrorKind.CANNOT, "RESTANTE_AUTH_MODULES is without sql")
     password = _given_password() or secrets.token_urlsafe(12)
     with AdminClient(target, read_token(run_dir)) as admin:
-        try:
-            admin.create_domain(DOMAIN)
-        except MailError as error:
-            if error.kind is not ErrorKind.ALREADY_EXISTS:
-                raise
-        try:
-            admin.create_account(ADDRESS, password, name="Demo")
-        except MailError as error:
-            if error.kind is not ErrorKind.ALREADY_EXISTS:
-                raise
+        return make(admin, password)
+
+
+def make(admin: AdminClient, password: str) -> Demo:
+    """Make the account, or give the one that exists this password. Raises MailError."""
+    try:
+        admin.create_domain(DOMAIN)
+    except MailError as error:
+        if error.kind is not ErrorKind.ALREADY_EXISTS:
+            raise
+    try:
+        admin.create_account(ADDRESS, password, name="Demo")
+    except MailError as error:
+        if error.kind is not ErrorKind.ALREADY_EXISTS:
+            raise
+        if admin.set_password(ADDRESS, password, dry_run=True):  # a change would end its sessions
             admin.set_password(ADDRESS, password)
-            return Demo(ADDRESS, password, False)
+        return Demo(ADDRESS, password, False)
     return Demo(ADDRESS, password, True)
+
+
+@app.command()
+def demo(json: output.JsonFlag = False) -> None:
+    """Make the account demo@example.test, and print its password.
+
+    The password is that of RESTANTE_DEMO_PASSWORD or RESTANTE_DEMO_PASSWORD_FILE, else a new one.
+    """
+    with running_system() as client:
+        try:
+            password = _given_password() or secrets.token_urlsafe(12)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not text"
+            raise MailError(
+                ErrorKind.CANNOT, f"RESTANTE_DEMO_PASSWORD_FILE cannot be read: {reason}"
+            ) from None
+        found = make(client, password)
+    value = {"address": found.address, "password": found.password, "created": found.created}
+    output.done(f"{found.address}   password: {found.password}", as_json=json, value=value)
 
 
 def welcome(run_dir: Path) -> None:

@@ -10,6 +10,8 @@ from typer.core import TyperGroup
 # Loading gRPC and the tables of rich takes several times longer than everything else here.
 _LAZY: Final = {
     "all": "restante.cli.all",
+    "init": "restante.cli.init",
+    "demo": "restante.cli.demo",
     "status": "restante.cli.status",
     "domain": "restante.cli.domain",
     "account": "restante.cli.account",

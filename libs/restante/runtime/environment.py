@@ -4,6 +4,7 @@ The rules are those of settings.py; tests/unit/runtime holds both against each o
 """
 
 import os
+import socket
 from pathlib import Path
 
 
@@ -29,6 +30,11 @@ def certificate_files() -> tuple[Path, Path]:
         _path("RESTANTE_TLS_CERTIFICATE", tls / "cert.pem"),
         _path("RESTANTE_TLS_KEY", tls / "key.pem"),
     )
+
+
+def hostname() -> str:
+    """Return RESTANTE_HOSTNAME, by default the machine's name."""
+    return os.environ.get("RESTANTE_HOSTNAME") or socket.gethostname()
 
 
 def userdb() -> Path:
