@@ -1,0 +1,30 @@
+#!/bin/sh
+# The sentinel beside a node. What it learns stands in /data, until the pod is gone; then it learns anew.
+set -eu
+password=$(sed -n 's/^ *requirepass *"\{0,1\}\([^"]*\)"\{0,1\} *$/\1/p' /run/secrets/redis.conf)
+self="$HOSTNAME.$NODES"
+primary=
+for number in 0 1 2; do
+  answer=$(REDISCLI_AUTH=$password timeout 2 redis-cli -h "redis-node-$number.$NODES" -p 26379 \
+    sentinel get-master-addr-by-name restante 2>/dev/null | head -n 1) || answer=
+  case $answer in redis-node-*) primary=$answer; break ;; esac
+done
+[ -n "$primary" ] || primary="redis-node-0.$NODES"
+umask 077
+[ -s /data/sentinel.conf ] || cat > /data/sentinel.conf <<CONF
+port 26379
+dir /data
+protected-mode no
+requirepass $password
+sentinel sentinel-pass $password
+sentinel resolve-hostnames yes
+sentinel announce-hostnames yes
+sentinel announce-ip $self
+sentinel announce-port 26379
+sentinel monitor restante $primary 6379 2
+sentinel auth-pass restante $password
+sentinel down-after-milliseconds restante 3000
+sentinel failover-timeout restante 15000
+sentinel parallel-syncs restante 1
+CONF
+exec redis-server /data/sentinel.conf --sentinel
