@@ -11,6 +11,7 @@ class AuthService:
 
     def __init__(self, context: WorkerContext[AuthSettings]) -> None:
         self._server = AuthServer(context.settings, context.limits)
+        context.need("database", self._server.database.check)
         self._grace = context.settings.drain_seconds
 
     async def start(self) -> None:

@@ -11,7 +11,7 @@ from restante.runtime.worker import WorkerContext
 from restante.store.account import MailStore
 from restante.store.hints_engine import make_hints
 from restante.store.pool import StorePool
-from restante.store.volume import check_volume
+from restante.store.volume import VolumeCheck, Volumes
 from services.delivery.deliver import Depot
 from services.delivery.http import create_app
 from services.delivery.ledger import KeyLedger
@@ -38,13 +38,17 @@ class DeliveryService:
     async def start(self) -> None:
         """Open store and auth, then listen. MailError if the volume or an address is not there."""
         context, settings = self._context, self._settings
-        check_volume(settings.mail_root)
+        Volumes(settings.mail_root, settings.mail_volumes).check()
+        context.need("mail volume", VolumeCheck([settings.mail_root]))
         pool = StorePool()
         hints = make_hints(settings.hints, settings.mail_root)
-        self._store = MailStore(settings.mail_root, hints=hints, pool=pool)
+        self._store = MailStore(
+            settings.mail_root, hints=hints, pool=pool, volumes=settings.mail_volumes
+        )
         self._auth = AuthClient.by(settings, verdict_seconds=0)
         recipients = Recipients(
             self._auth.lookup,
+        context.need("auth", self._auth.check)
             cache_seconds=settings.lookup_cache,
             separators=settings.subaddress_separators,
             folders=settings.subaddress_folders,

@@ -9,7 +9,7 @@ from restante.runtime.worker import WorkerContext
 from restante.store.account import MailStore
 from restante.store.hints_engine import make_hints
 from restante.store.pool import StorePool
-from restante.store.volume import check_volume
+from restante.store.volume import VolumeCheck, Volumes
 from services.imap.backend import Authenticator, Backend, names_of
 from services.imap.connection import BUSY, ImapConnection
 from services.imap.settings import ImapSettings
@@ -34,13 +34,16 @@ class ImapService:
     async def start(self) -> None:
         """Open store and auth, then listen. MailError if the volume or an address is not there."""
         context, settings = self._context, self._settings
-        check_volume(settings.mail_root)
+        Volumes(settings.mail_root, settings.mail_volumes).check()
+            volumes=settings.mail_volumes,
+        context.need("mail volume", VolumeCheck([settings.mail_root]))
         self._pool = StorePool()
         self._store = MailStore(
             settings.mail_root,
             hints=make_hints(settings.hints, settings.mail_root),
             pool=self._pool,
         )
+            context.need("auth", self._client.check)
         auth = self._auth
         if auth is None:
             auth = self._client = AuthClient.by(settings)

@@ -14,7 +14,7 @@ from restante.store.account import AccountStore, MailStore
 from restante.store.hints_engine import make_hints
 from restante.store.identity import Identity
 from restante.store.pool import StorePool
-from restante.store.volume import check_volume
+from restante.store.volume import VolumeCheck, Volumes
 from services.pop3.connection import BUSY, Pop3Connection
 from services.pop3.login_delay import LoginTimes
 from services.pop3.maildrop import Maildrop
@@ -38,10 +38,14 @@ class Pop3Service:
     async def start(self) -> None:
         """Open store and auth, then listen. MailError if the volume or an address is not there."""
         context, settings = self._context, self.settings
-        check_volume(settings.mail_root)
+        Volumes(settings.mail_root, settings.mail_volumes).check()
+        context.need("mail volume", VolumeCheck([settings.mail_root]))
         self._pool = StorePool()
         hints = make_hints(settings.hints, settings.mail_root)
-        self._store = MailStore(settings.mail_root, hints=hints, pool=self._pool)
+        self._store = MailStore(
+            settings.mail_root, hints=hints, pool=self._pool, volumes=settings.mail_volumes
+        )
+        context.need("auth", self._auth.check)
         self._auth = AuthClient.by(settings)
         self._auth.watch(
             self._revoked, self.doors.connections, service="pop3", host=settings.hostname

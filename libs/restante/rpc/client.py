@@ -83,6 +83,7 @@ class AuthClient:
         self.verdicts = Verdicts(verdict_seconds)
         self._watching: asyncio.Task[None] | None = None
         self._reporting: set[asyncio.Task[None]] = set()
+        self._watch: Watch | None = None
 
     @classmethod
     def by(cls, settings: AuthSettings, *, verdict_seconds: float | None = None) -> "AuthClient":
@@ -122,7 +123,7 @@ class AuthClient:
             self._reporting.add(task)
             task.add_done_callback(self._reporting.discard)
 
-        watch = Watch(
+        self._watch = watch = Watch(
             self._stub, revoked=tell, synced=self.verdicts.open, broken=broken, report=report
         )
         self._watching = asyncio.get_running_loop().create_task(watch.run())
@@ -133,6 +134,11 @@ class AuthClient:
         password: str,
         *,
         service: str,
+    async def check(self) -> None:
+        """Pass while auth answers and misses no change. MailError(TEMPORARY); after `watch`."""
+        if self._watch is None or not self._watch.in_sync:
+            raise MailError(ErrorKind.TEMPORARY, "cannot be reached, or has lost its database")
+
         peer: str = "",
         tls: bool = False,
         mechanism: str = "plain",

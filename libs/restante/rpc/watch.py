@@ -37,6 +37,7 @@ class Watch:
         self._revoked, self._synced, self._broken = revoked, synced, broken
         self._position = 0
         self._delay = RETRY
+        self.in_sync = False  # the stream runs, and auth says that it misses nothing
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -47,6 +48,7 @@ class Watch:
                 pass  # auth is away, or may miss changes just now
             finally:
                 self._broken()
+                self.in_sync = False
             await asyncio.sleep(self._delay)
             self._delay = min(self._delay * 2, RETRY_MOST)
 
@@ -72,4 +74,5 @@ class Watch:
         else:
             self._synced()
         if message.position:
+            self.in_sync = True
             self._position = message.position

@@ -55,6 +55,13 @@ def _networks(value: object) -> object:
     return pieces
 
 
+def _paths(value: object) -> object:
+    pieces = _split(value)
+    if isinstance(pieces, tuple | list):
+        return tuple(_absolute(piece) for piece in pieces)
+    return pieces
+
+
 def _absolute(value: object) -> object:
     return Path(os.path.abspath(os.path.expanduser(str(value)))) if value is not None else None
 
@@ -88,6 +95,8 @@ CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """A setting such as "a,b,c"."""
 Networks = Annotated[tuple[IPNetwork, ...], BeforeValidator(_networks)]
 """A setting such as "10.0.0.0/8,::1"."""
+PathList = Annotated[tuple[Path, ...], BeforeValidator(_paths)]
+"""A setting such as "/srv/one,/srv/two"."""
 AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
 """A path; relative ones are taken from the working directory at start."""
 
@@ -109,6 +118,11 @@ class CommonSettings(BaseSettings):
     )
     mail_root: AbsolutePath = Field(
         default_factory=lambda done: done["data"] / "mail", description="Root of the mail volume."
+    )
+    mail_volumes: PathList = Field(
+        default=(),
+        description="Further mail volumes, each with a mark of its own (`restante volume init"
+        " PATH`); an account's home says on which its mail lies.",
     )
     workers: int = Field(
         default_factory=_workers, ge=1, le=64, description="Worker processes per service."

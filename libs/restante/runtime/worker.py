@@ -17,6 +17,7 @@ import uvloop
 from restante.model import MailError, tally
 from restante.runtime import log, metrics, usage
 from restante.runtime.limits import ConnectionLimits, SharedCounts
+from restante.runtime.readiness import Need, Readiness
 from restante.runtime.settings import ServiceSettings
 from restante.runtime.tls import TlsContexts
 
@@ -50,6 +51,7 @@ class WorkerContext(Generic[S]):
     _pipe: int = -1  # to the parent; -1 when there is none
     sheets: metrics.Sheets | None = None  # where the metrics go; None: nowhere
     _beats: list[Callable[[], None]] = field(default_factory=list)
+    _needs: dict[str, Need] = field(default_factory=dict)
 
     @cached_property
     def limits(self) -> ConnectionLimits:
@@ -78,6 +80,15 @@ class WorkerContext(Generic[S]):
     def set_ready(self, ready: bool, reason: str = "") -> None:
         """Tell /readyz that this worker can or, for a while, cannot do its work."""
         self.tell("ready" if ready else f"notready {log.escape(reason)[:200]}")
+
+    def need(self, name: str, need: Need) -> None:
+        """Be ready only while `need` passes; called again and again, see readiness.py."""
+        self._needs[name] = need
+
+    @property
+    def readiness(self) -> Readiness:
+        """A watch over everything that is needed."""
+        return Readiness(self._needs, self.set_ready)
 
     def every_beat(self, call: Callable[[], None]) -> None:
         """Call `call` every HEARTBEAT seconds: gauges, small housekeeping. It must not block."""
@@ -146,9 +157,10 @@ async def _serve(context: WorkerContext[S], factory: Factory[S], lifeline: int) 
         context.log.error("cannot start", reason=reason)  # noqa: TRY400 - one line, no traceback
         context.tell(f"cannot {log.escape(reason)[:1000]}")
         return EXIT_CANNOT_START
-    context.set_ready(True)
+    looking = loop.create_task(context.readiness.run())
     beats = loop.create_task(_beat(context))
     await stopped
+    looking.cancel()
     context.set_ready(False, "draining")
     beats.cancel()
     try:

@@ -19,7 +19,7 @@ import os
 import shutil
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,7 @@ from restante.store.nowait import CachedReader
 from restante.store.owner import Complaints, MailOwner
 from restante.store.pool import StorePool
 from restante.store.sharing import SharedMailboxes
-from restante.store.volume import check_volume
+from restante.store.volume import Volumes, check_volume
 
 SPECIAL_USES: Final = {
     ("Drafts",): "\\Drafts",
@@ -89,10 +89,21 @@ class MailboxStatus:
 class MailStore:
     """All accounts of one worker process. Thread-safe."""
 
-    def __init__(self, mail_root: Path, *, hints: Hints, pool: StorePool | None = None) -> None:
-        """Made on the event loop's thread, after the process has forked for the last time."""
+    def __init__(
+        self,
+        mail_root: Path,
+        *,
+        hints: Hints,
+        pool: StorePool | None = None,
+        volumes: Sequence[Path] = (),
+    ) -> None:
+        """Made on the event loop's thread, after the process has forked for the last time.
+
+        `volumes`: further mail volumes beside that at `mail_root`.
+        """
         hints.start()
         self.mail_root = mail_root
+        self.volumes = Volumes(mail_root, tuple(volumes))
         self.hints = hints
         self.pool = pool or StorePool()
         self.handles = HandleCache()
@@ -202,13 +213,14 @@ class AccountStore:
 
         OSError, MailError(TEMPORARY).
         """
+        volume = self.store.volumes.of(self.maildir)
         with acting(None):
-            check_volume(self.store.mail_root)
+            check_volume(volume)
         parent, home = self.maildir.parent, self.account.home
         if home == parent or home not in parent.parents:
-            layout.make_parents(parent, self.store.mail_root, self.identity)
+            layout.make_parents(parent, volume, self.identity)
         else:
-            layout.make_parents(home, self.store.mail_root, self.identity)
+            layout.make_parents(home, volume, self.identity)
             layout.make_parents(parent, home, self.identity)
 
     @contextmanager

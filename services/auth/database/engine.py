@@ -80,6 +80,10 @@ class Database:
         """Connect, and bring the tables up to date. Raises MailError(TEMPORARY)."""
         await self.run(lambda _: None)
 
+    async def check(self) -> None:
+        """Pass while the database answers. Raises MailError(TEMPORARY)."""
+        await self.run(_nothing)
+
     def data_version(self) -> int | None:
         """Return SQLite's number, None where it cannot be told (other servers, a fault)."""
         if self._generation is None:
@@ -177,6 +181,10 @@ class Database:
         self._writer.dispose()
         self._reader.dispose()
         self._replicas.close()
+
+
+def _nothing(connection: Connection) -> None:
+    connection.exec_driver_sql("SELECT 1")
 
 
 def _may_pass(error: DBAPIError, write: bool) -> bool:

@@ -41,7 +41,8 @@ class Mount:
 
 def check(settings: Mapping[str, ServiceSettings]) -> Iterator[Finding]:
     """Look at the volume of each service; usually it is one."""
-    for root in dict.fromkeys(one.mail_root for one in settings.values()):
+    roots = [root for one in settings.values() for root in (one.mail_root, *one.mail_volumes)]
+    for root in dict.fromkeys(roots):
         yield from _volume(root)
     for data in dict.fromkeys(one.data for one in settings.values()):
         yield from _room(data, "data directory")
