@@ -47,7 +47,7 @@ _BATCH: Final = 1_000  # rows of one transaction
 _PRUNE_SECONDS: Final = 3600.0
 _PRUNE_ROWS: Final = 5_000  # of one transaction: others want the database, too
 
-_TOLD: Final = ("action", "actor", "address", "service", "peer", "result", "detail")
+_TOLD: Final = ("action", "actor", "address", "service", "peer", "result", "detail", "session")
 _DROPPED: Final = Counter("restante_auth_audit_dropped", "Audit rows that the table never got.")
 
 
@@ -114,20 +114,21 @@ class Audit:
         result: str = "ok",
         detail: str = "",
         domain: str = "",
+        session: str = "",
         kind: Kind | None = None,
     ) -> None:
         """Note what happened. Returns at once.
 
         `result` is "ok" or an ErrorKind's value; `domain` is told from the address, `kind` from
         action and result, where they are not given: "login" is LOGINS, what did not succeed
-        FAILURES, all else CHANGES.
+        FAILURES, all else CHANGES. `session` stands in the line alone.
         """
         domain = domain or address.partition("@")[2]
         entry = Entry(time.time(), action, actor, address, domain, service, peer, result, detail)
         if self._lines is None:
-            always("audit", _told(entry))
+            always("audit", _told(entry, session))
         else:
-            self._lines.write(entry)
+            self._lines.write(entry, session)
         if kind is None:
             if result != "ok":
                 kind = Kind.FAILURES
@@ -215,9 +216,9 @@ class _LineFile:
             text = f"audit file {self._path}: {error.strerror}"
             raise MailError(ErrorKind.CANNOT, text) from error
 
-    def write(self, entry: Entry) -> None:
+    def write(self, entry: Entry, session: str) -> None:
         """Append a line; where that fails it goes to the service's log."""
-        values = _told(entry)
+        values = _told(entry, session)
         try:
             os.write(self._handle, json.dumps({"time": entry.time, **values}).encode() + b"\n")
         except OSError as error:
@@ -249,10 +250,10 @@ class _LineFile:
         )
 
 
-def _told(entry: Entry) -> dict[str, str]:
+def _told(entry: Entry, session: str) -> dict[str, str]:
     """Return what a line says: all that is not empty, but for what the address says, too."""
     return {
         name: value[:_MAX]
-        for name, value in zip(_TOLD, (*entry[1:4], *entry[5:9]), strict=True)
+        for name, value in zip(_TOLD, (*entry[1:4], *entry[5:9], session), strict=True)
         if value
     }

@@ -117,6 +117,7 @@ class Authenticator:
                 service=attempt.service,
                 peer=attempt.peer,
                 detail=match.credential,
+                session=attempt.session,
             )
         return admission
 
@@ -228,6 +229,7 @@ class Authenticator:
                 address=address,
                 service=attempt.service,
                 peer=attempt.peer,
+                session=attempt.session,
             )
         await self._password_changed(address, keep_session)
 
@@ -252,16 +254,16 @@ class Authenticator:
         """
         return await self._more.deriver.derive(password) if self._more else {}
 
-    async def lookup(self, address: str) -> Account:
-        """Find an account. Raises MailError(NO_SUCH_USER | TEMPORARY)."""
-        return (await self.find(address))[1].account
+    async def lookup(self, address: str, session: str = "") -> Account:
+        """Find an account, for a service's `session`. MailError(NO_SUCH_USER | TEMPORARY)."""
+        return (await self.find(address, session=session))[1].account
 
-    async def find(self, user: str, only: str = "") -> tuple[Backend, Record]:
+    async def find(self, user: str, only: str = "", *, session: str = "") -> tuple[Backend, Record]:
         """Return the account of a name; `only` is the one module to ask, "" for all.
 
         Raises MailError(NO_SUCH_USER | TEMPORARY).
         """
-        with self._debug.following("look up", Attempt(user, b"", "")):
+        with self._debug.following("look up", Attempt(user, b"", "", session=session)):
             login = self.login(user)
             found = await self.chain.find(login, only) if login else None
             if found is None:
@@ -289,6 +291,7 @@ class Authenticator:
             peer=attempt.peer,
             result=error.kind.value,
             detail=error.text,
+            session=attempt.session,
         )
 
     def _canonical(self, name: str) -> str:

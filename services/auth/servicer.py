@@ -99,7 +99,7 @@ class AuthServicer(auth_pb2_grpc.AuthServicer):
     ) -> auth_pb2.LookupResponse:
         """Find an account."""
         try:
-            account = await self._authenticator.lookup(request.address)
+            account = await self._authenticator.lookup(request.address, request.session)
         except MailError as error:
             self._lookups[error.kind].inc()
             await abort(context, error)
@@ -148,6 +148,7 @@ def attempt_of(request: auth_pb2.AuthenticateRequest) -> Attempt:
         request.mechanism or "plain",
         request.challenge,
         request.authorization,
+        request.session,
     )
 
 

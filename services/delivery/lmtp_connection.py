@@ -62,7 +62,7 @@ class LmtpConnection(Connection):
         while batch := _batch(parser):
             recipients = [event.recipient for event in batch if type(event) is Rcpt]
             if len(recipients) > 1:
-                self._backend.recipients.ask_ahead(recipients)
+                self._backend.recipients.ask_ahead(recipients, self.session)
             for event in batch:
                 out.append(await session.handle(event))
                 if session.then is Then.READ_DATA:

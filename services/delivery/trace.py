@@ -19,6 +19,13 @@ _BLANK_LINE: Final = re.compile(rb"\r?\n\r?\n")
 _RETURN_PATH: Final = re.compile(
     rb"(?:\A|(?<=\n))return-path[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE
 )
+_MAX_FIELD: Final = 4096  # octets of a Received field that are looked at
+_FIRST_RECEIVED: Final = re.compile(
+    rb"(?:\A|\n)received[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.IGNORECASE
+)
+_COMMENT: Final = re.compile(rb"\([^()]*\)")
+_MAX_NESTED: Final = 4  # comments in comments
+_MTA_ID: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._+-]{3,63}\Z")
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = (
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
@@ -44,6 +51,34 @@ def trace_fields(envelope: Envelope, *, hostname: str, id: str, now: float | Non
     lines.append(_date(time.time() if now is None else now))
     lines.append("\r\n")
     return "".join(lines).encode()
+
+
+def mta_id_of(head: bytes) -> str:
+    """Return the id of the first Received field in a message's beginning; "" where there is none.
+
+    RFC 5321 section 4.4: "from X by Y with Z id ID for W; date", comments anywhere. The field is
+    that of the MTA that sent the message here, if it writes one, as exim and Postfix do; else it is
+    whatever the message says. So the id is for logs alone: short, of letters, digits and ". _ + -".
+    """
+    end = _BLANK_LINE.search(head, 0, _MAX_HEADER)
+    found = _FIRST_RECEIVED.search(head, 0, end.start() if end else _MAX_HEADER)
+    if found is None:
+        return ""
+    text = found[1][:_MAX_FIELD]
+    for _ in range(_MAX_NESTED):
+        shorter = _COMMENT.sub(b" ", text)
+        if shorter == text:
+            break
+        text = shorter
+    words = text.partition(b";")[0].split()
+    lower = [word.lower() for word in words]
+    try:
+        # What follows "from" and "by" are names that others chose.
+        by = lower.index(b"by", 2 if lower[:1] == [b"from"] else 0)
+        id = words[lower.index(b"id", by + 2) + 1].strip(b"<>")
+    except (ValueError, IndexError):
+        return ""
+    return id.decode("ascii") if _MTA_ID.match(id) else ""
 
 
 class ReturnPathRemover:

@@ -22,7 +22,7 @@ class Authenticator(Protocol):
         """Judge a login. Raises MailError(AUTH_FAILED | DISABLED | PERMISSION | TEMPORARY)."""
 
     async def scram_parameters(
-        self, user: str, *, mechanism: str, service: str, peer: str = ""
+        self, user: str, *, mechanism: str, service: str, peer: str = "", session: str = ""
     ) -> tuple[bytes, int]:
         """Return salt and iterations. Raises MailError(AUTH_FAILED | TEMPORARY)."""
 

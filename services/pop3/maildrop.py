@@ -11,12 +11,14 @@ section 6). Messages read by RETR get \\Seen then too, in one journal write: Cou
 Dovecot mark them one by one when they are sent; what a client sees is the same.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from restante.model import ErrorKind, Flag, MailError
-from restante.store.changes import StoreMode
+from restante.store.changes import NAMED, StoreMode
 from restante.store.mailbox import Mailbox
+from restante.store.names import message_id
 
 READ_AHEAD_BYTES: Final = 256 * 1024  # of messages held for one session before they are asked for
 READ_AHEAD_COUNT: Final = 32
@@ -28,6 +30,7 @@ class Maildrop:
     """What one session sees. Methods marked BLOCKING do file work: call them through the pool."""
 
     __slots__ = (
+        "_besides",
         "_columns",
         "_deleted",
         "_fetched",
@@ -35,6 +38,7 @@ class Maildrop:
         "_mailbox",
         "_octets",
         "_retrieved",
+        "_unsaid",
         "count",
         "identity",
     )
@@ -48,6 +52,8 @@ class Maildrop:
         self._deleted: set[int] = set()
         self._fetched: dict[int, bytes] = {}  # read ahead, by number
         self._retrieved: set[int] = set()
+        self._unsaid: list[bytes] = []  # base names of what was read for the first time
+        self._besides = 0  # more of them, not named
         self._last = 0  # the number that was asked for last
 
     # --- what the columns answer --------------------------------------------------------------
@@ -163,13 +169,28 @@ class Maildrop:
         removed = 0
         doomed = self._deleted if update else set()
         if doomed:
-            removed = len(self._mailbox.remove([uids[n - 1] for n in sorted(doomed)]))
+            gone = self._mailbox.remove([uids[n - 1] for n in sorted(doomed)])
+            removed = len(gone)
+            read = {uids[n - 1]: n for n in self._retrieved & doomed}
+            self._unsaid += [self._columns.base(read[uid] - 1) for uid in gone if uid in read]
         seen = [uids[n - 1] for n in sorted(self._retrieved - doomed)]
         self._retrieved.clear()
         self._deleted.clear()
         if seen:
-            self._mailbox.store(seen, StoreMode.ADD, Flag.SEEN)
+            result = self._mailbox.store(seen, StoreMode.ADD, Flag.SEEN)
+            self._unsaid += result.read
+            self._besides += result.seen - len(result.read)
         return removed
+
+    def first_read(self) -> tuple[list[str], int]:
+        """Return the ids of messages that `finish` found to be read for the first time, once.
+
+        NAMED at most, and the number of all others.
+        """
+        bases, besides = self._unsaid, self._besides
+        self._unsaid, self._besides = [], 0
+        ids = [message_id(os.fsdecode(base)) for base in bases[:NAMED]]
+        return ids, besides + len(bases) - len(ids)
 
     def close(self) -> None:
         """BLOCKING at most shortly. Let the folder go."""

@@ -21,6 +21,7 @@ class SessionInfo:
     since: int
     host: str  # where the service runs
     actor: str  # the master user, "" for the owner
+    session: str = ""  # its id in the log
 
     @classmethod
     def of(cls, message: auth_pb2.Session) -> "SessionInfo":
@@ -35,6 +36,7 @@ class SessionInfo:
             since=message.since.seconds,
             host=message.host,
             actor=message.actor,
+            session=message.session,
         )
 
 

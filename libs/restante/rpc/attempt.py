@@ -20,6 +20,7 @@ class LoginAttempt:
     mechanism: str = "plain"  # SASL's name in lower case, "login" for plain commands
     challenge: bytes = field(default=b"", repr=False)
     authorization: str = ""  # "" for the user itself
+    session: str = ""  # id of the client's session, for the audit log
 
     @property
     def is_password(self) -> bool:

@@ -44,6 +44,10 @@ class LiveSession(Protocol):
     def facts(self) -> _Facts:
         """What is known of the session."""
 
+    @property
+    def session(self) -> str:
+        """Its id in the log."""
+
 
 Sessions = Callable[[], Iterable[LiveSession]]
 """Returns what a worker holds now."""
@@ -84,4 +88,5 @@ def _message(session: LiveSession, service: str, host: str) -> auth_pb2.Session:
         since=Timestamp(seconds=facts.since),
         host=host,
         actor=facts.actor,
+        session=session.session,
     )

@@ -24,6 +24,7 @@ class Attempt:
     mechanism: str = "plain"  # in lower case; "login" also for plain commands
     challenge: bytes = field(default=b"", repr=False)  # CRAM challenge, SCRAM AuthMessage
     authorization: str = ""  # authorization identity, "" for the user itself
+    session: str = ""  # the service's id of the client's session
     second_factor_follows: bool = False  # our own login page: the password is only the first one
 
 

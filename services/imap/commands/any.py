@@ -43,7 +43,12 @@ async def identify(session: Session, command: Id) -> Reply:
             name.decode("latin-1"): (value or b"").decode("utf-8", "replace")
             for name, value in command.fields[:_ID_FIELDS]
         }
-        _log.info("client", user=session.user, **{f"id_{n[:30]}": v for n, v in said.items()})
+        _log.info(
+            "client",
+            session=session.client.session,
+            user=session.user,
+            **{f"id_{n[:30]}": v for n, v in said.items()},
+        )
         session.client.note(client=_name(said))
     session.send(untagged.identity({"name": "Restante"}))
     return ok("ID completed.")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from restante.model import ErrorKind, Flag, MailError
-from restante.store.changes import StoreMode
+from restante.store.changes import StoreMode, StoreResult
 from restante.store.facts import Facts
 from restante.store.mailbox import Mailbox
 from restante.wire.imap.commands import Fetch
@@ -160,6 +160,8 @@ async def _batch(
             _read, selected.mailbox, uids, messages, plan.facts and None in facts, unseen
         )
         messages, facts = read[0], read[1] or facts
+        if read[2] is not None:
+            session.first_read(read[2])
         _keep(selected, sections, uids, messages)
     told = set(unseen)
     kept = [i for i, message in enumerate(messages) if message is not None]
@@ -213,20 +215,21 @@ def _read(
     known: "list[bytes | None] | None",
     with_facts: bool,
     unseen: Sequence[int],
-) -> tuple[list[bytes | None], Sequence[Facts | None]]:
+) -> tuple[list[bytes | None], Sequence[Facts | None], StoreResult | None]:
     r"""BLOCKING. Read messages (None: gone) and their facts, and set \Seen."""
     messages = [_read_one(mailbox, uid) for uid in uids] if known is None else known
     facts = mailbox.facts(uids) if with_facts else ()
     here = {uid for uid, message in zip(uids, messages, strict=True) if message is not None}
     unseen = [uid for uid in unseen if uid in here]
+    seen = None
     if unseen:
         try:
-            mailbox.store(unseen, StoreMode.ADD, Flag.SEEN, (), unchanged_since=None)
+            seen = mailbox.store(unseen, StoreMode.ADD, Flag.SEEN, (), unchanged_since=None)
         except MailError as error:
             # A full disk must not keep anybody from reading; the flag stays as it was.
             if error.kind not in (ErrorKind.TEMPORARY, ErrorKind.OVER_QUOTA):
                 raise
-    return messages, facts
+    return messages, facts, seen
 
 
 def _read_one(mailbox: Mailbox, uid: int) -> bytes | None:

@@ -36,6 +36,8 @@ async def store(session: Session, command: Store) -> Reply:
         command.keywords,
         unchanged_since=command.unchanged_since,
     )
+    if result.seen:
+        session.first_read(result)
     refused = {*result.modified, *result.gone}
     touched = [uid for uid in uids if uid not in refused] if refused else uids
     if command.silent:

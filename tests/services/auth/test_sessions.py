@@ -29,6 +29,7 @@ class Held:
     user: str
     peer: Peer = field(default_factory=lambda: Peer("192.0.2.1", tls=True))
     facts: Facts = field(default_factory=lambda: Facts(1_700_000_000, "plain", "", "Mail 1.0"))
+    session: str = "aa00000000000001"
 
 
 @asynccontextmanager
@@ -53,6 +54,7 @@ async def test_every_worker_is_heard(server: AuthServer) -> None:
         assert (found.workers, found.silent, len(found.sessions)) == (3, 0, len(many) + 1)
         shown = next(s for s in found.sessions if s.address == "fred@example.test")
         assert (shown.service, shown.host, shown.peer, shown.tls) == ("imap", "one", "192.0.2.1", 1)
+        assert shown.session == "aa00000000000001"
         assert (shown.client, shown.mechanism) == ("Mail 1.0", "plain")
         assert shown.since.seconds == 1_700_000_000
         only = await server.sessions.find("fred@example.test")

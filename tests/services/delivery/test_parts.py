@@ -77,7 +77,7 @@ class Directory:
         self.asked: list[str] = []
         self.fault: MailError | None = None
 
-    async def lookup(self, address: str) -> Account:
+    async def lookup(self, address: str, session: str = "") -> Account:
         self.asked.append(address)
         await asyncio.sleep(0)
         if self.fault is not None:

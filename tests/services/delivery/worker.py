@@ -55,7 +55,7 @@ class Worker:
         self.accounts[address] = account
         return account
 
-    async def lookup(self, address: str) -> Account:
+    async def lookup(self, address: str, session: str = "") -> Account:
         self.lookups.append(address)
         await asyncio.sleep(0)
         if self.fault is not None:

@@ -79,7 +79,7 @@ class Accounts:
         return Admitted(account)
 
     async def scram_parameters(
-        self, user: str, *, mechanism: str, service: str, peer: str = ""
+        self, user: str, *, mechanism: str, service: str, peer: str = "", session: str = ""
     ) -> tuple[bytes, int]:
         """As AuthClient."""
         return b"salt", 4096

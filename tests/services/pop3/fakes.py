@@ -12,7 +12,7 @@ from restante.runtime.connection import Peer
 from restante.runtime.limits import ConnectionLimits
 from restante.runtime.listener import Listener, listen
 from restante.runtime.tls import TlsContexts
-from restante.store.changes import Change, StoreMode
+from restante.store.changes import Change, StoreMode, StoreResult
 from restante.store.columns import Columns
 from restante.store.identity import Identity
 from restante.store.mailbox import Mailbox
@@ -60,9 +60,11 @@ class FakeMailbox:
         self.removed += uids
         return list(uids)
 
-    def store(self, uids: Sequence[int], mode: StoreMode, flags: Flag) -> None:
+    def store(self, uids: Sequence[int], mode: StoreMode, flags: Flag) -> StoreResult:
         assert (mode, flags) == (StoreMode.ADD, Flag.SEEN)
         self.seen += uids
+        names = [self.columns.base(self.columns.find(uid)) for uid in uids]
+        return StoreResult(list(uids), seen=len(uids), read=names)
 
     def read_cached(self, uid: int) -> bytes | None:
         return None

@@ -37,7 +37,7 @@ class Account(_message.Message):
     def __init__(self, address: _Optional[str] = ..., uid: _Optional[int] = ..., gid: _Optional[int] = ..., home: _Optional[str] = ..., maildir: _Optional[str] = ..., name: _Optional[str] = ..., quota_bytes: _Optional[int] = ..., quota_messages: _Optional[int] = ..., options: _Optional[str] = ..., disabled: bool = ..., read_only: bool = ...) -> None: ...
 
 class AuthenticateRequest(_message.Message):
-    __slots__ = ("user", "password", "service", "peer", "tls", "mechanism", "challenge", "authorization")
+    __slots__ = ("user", "password", "service", "peer", "tls", "mechanism", "challenge", "authorization", "session")
     USER_FIELD_NUMBER: _ClassVar[int]
     PASSWORD_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +46,7 @@ class AuthenticateRequest(_message.Message):
     MECHANISM_FIELD_NUMBER: _ClassVar[int]
     CHALLENGE_FIELD_NUMBER: _ClassVar[int]
     AUTHORIZATION_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
     user: str
     password: bytes
     service: str
@@ -54,7 +55,8 @@ class AuthenticateRequest(_message.Message):
     mechanism: str
     challenge: bytes
     authorization: str
-    def __init__(self, user: _Optional[str] = ..., password: _Optional[bytes] = ..., service: _Optional[str] = ..., peer: _Optional[str] = ..., tls: bool = ..., mechanism: _Optional[str] = ..., challenge: _Optional[bytes] = ..., authorization: _Optional[str] = ...) -> None: ...
+    session: str
+    def __init__(self, user: _Optional[str] = ..., password: _Optional[bytes] = ..., service: _Optional[str] = ..., peer: _Optional[str] = ..., tls: bool = ..., mechanism: _Optional[str] = ..., challenge: _Optional[bytes] = ..., authorization: _Optional[str] = ..., session: _Optional[str] = ...) -> None: ...
 
 class AuthenticateResponse(_message.Message):
     __slots__ = ("account", "reusable", "proof", "actor")
@@ -69,16 +71,18 @@ class AuthenticateResponse(_message.Message):
     def __init__(self, account: _Optional[_Union[Account, _Mapping]] = ..., reusable: bool = ..., proof: _Optional[bytes] = ..., actor: _Optional[str] = ...) -> None: ...
 
 class ScramParametersRequest(_message.Message):
-    __slots__ = ("user", "mechanism", "service", "peer")
+    __slots__ = ("user", "mechanism", "service", "peer", "session")
     USER_FIELD_NUMBER: _ClassVar[int]
     MECHANISM_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
     user: str
     mechanism: str
     service: str
     peer: str
-    def __init__(self, user: _Optional[str] = ..., mechanism: _Optional[str] = ..., service: _Optional[str] = ..., peer: _Optional[str] = ...) -> None: ...
+    session: str
+    def __init__(self, user: _Optional[str] = ..., mechanism: _Optional[str] = ..., service: _Optional[str] = ..., peer: _Optional[str] = ..., session: _Optional[str] = ...) -> None: ...
 
 class ScramParametersResponse(_message.Message):
     __slots__ = ("salt", "iterations")
@@ -107,10 +111,12 @@ class ChangePasswordResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class LookupRequest(_message.Message):
-    __slots__ = ("address",)
+    __slots__ = ("address", "session")
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
     address: str
-    def __init__(self, address: _Optional[str] = ...) -> None: ...
+    session: str
+    def __init__(self, address: _Optional[str] = ..., session: _Optional[str] = ...) -> None: ...
 
 class LookupResponse(_message.Message):
     __slots__ = ("account",)
@@ -147,7 +153,7 @@ class WatchResponse(_message.Message):
     def __init__(self, position: _Optional[int] = ..., revocation: _Optional[_Union[Revocation, _Mapping]] = ..., report: _Optional[str] = ..., report_only: _Optional[str] = ...) -> None: ...
 
 class Session(_message.Message):
-    __slots__ = ("address", "service", "peer", "client", "tls", "mechanism", "since", "host", "actor")
+    __slots__ = ("address", "service", "peer", "client", "tls", "mechanism", "since", "host", "actor", "session")
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
@@ -157,6 +163,7 @@ class Session(_message.Message):
     SINCE_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
     address: str
     service: str
     peer: str
@@ -166,7 +173,8 @@ class Session(_message.Message):
     since: _timestamp_pb2.Timestamp
     host: str
     actor: str
-    def __init__(self, address: _Optional[str] = ..., service: _Optional[str] = ..., peer: _Optional[str] = ..., client: _Optional[str] = ..., tls: bool = ..., mechanism: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., host: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
+    session: str
+    def __init__(self, address: _Optional[str] = ..., service: _Optional[str] = ..., peer: _Optional[str] = ..., client: _Optional[str] = ..., tls: bool = ..., mechanism: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., host: _Optional[str] = ..., actor: _Optional[str] = ..., session: _Optional[str] = ...) -> None: ...
 
 class ReportSessionsRequest(_message.Message):
     __slots__ = ("request", "worker", "sessions", "last")
