@@ -48,13 +48,13 @@ class DeliveryService:
         self._auth = AuthClient.by(settings, verdict_seconds=0)
         recipients = Recipients(
             self._auth.lookup,
-        context.need("auth", self._auth.check)
             cache_seconds=settings.lookup_cache,
             separators=settings.subaddress_separators,
             folders=settings.subaddress_folders,
             disabled=settings.disabled_accounts,
         )
         self._auth.watch(recipients.forget)
+        context.need("auth", self._auth.check)
         backend = Backend(
             settings,
             Depot(

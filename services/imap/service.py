@@ -35,21 +35,21 @@ class ImapService:
         """Open store and auth, then listen. MailError if the volume or an address is not there."""
         context, settings = self._context, self._settings
         Volumes(settings.mail_root, settings.mail_volumes).check()
-            volumes=settings.mail_volumes,
         context.need("mail volume", VolumeCheck([settings.mail_root]))
         self._pool = StorePool()
         self._store = MailStore(
             settings.mail_root,
             hints=make_hints(settings.hints, settings.mail_root),
             pool=self._pool,
+            volumes=settings.mail_volumes,
         )
-            context.need("auth", self._client.check)
         auth = self._auth
         if auth is None:
             auth = self._client = AuthClient.by(settings)
             self._client.watch(
                 self._revoked, self.doors.connections, service="imap", host=settings.hostname
             )
+            context.need("auth", self._client.check)
         self._backend = backend = Backend(
             settings, auth, self._store, self._pool, names_of(settings)
         )

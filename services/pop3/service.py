@@ -45,11 +45,11 @@ class Pop3Service:
         self._store = MailStore(
             settings.mail_root, hints=hints, pool=self._pool, volumes=settings.mail_volumes
         )
-        context.need("auth", self._auth.check)
         self._auth = AuthClient.by(settings)
         self._auth.watch(
             self._revoked, self.doors.connections, service="pop3", host=settings.hostname
         )
+        context.need("auth", self._auth.check)
         await self.doors.open(
             settings,
             lambda listener: Pop3Connection(listener, self),

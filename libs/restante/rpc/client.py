@@ -81,9 +81,9 @@ class AuthClient:
             )
         self._stub = auth_pb2_grpc.AuthStub(self._channel)
         self.verdicts = Verdicts(verdict_seconds)
+        self._watch: Watch | None = None
         self._watching: asyncio.Task[None] | None = None
         self._reporting: set[asyncio.Task[None]] = set()
-        self._watch: Watch | None = None
 
     @classmethod
     def by(cls, settings: AuthSettings, *, verdict_seconds: float | None = None) -> "AuthClient":
@@ -128,17 +128,17 @@ class AuthClient:
         )
         self._watching = asyncio.get_running_loop().create_task(watch.run())
 
+    async def check(self) -> None:
+        """Pass while auth answers and misses no change. MailError(TEMPORARY); after `watch`."""
+        if self._watch is None or not self._watch.in_sync:
+            raise MailError(ErrorKind.TEMPORARY, "cannot be reached, or has lost its database")
+
     async def authenticate(
         self,
         user: str,
         password: str,
         *,
         service: str,
-    async def check(self) -> None:
-        """Pass while auth answers and misses no change. MailError(TEMPORARY); after `watch`."""
-        if self._watch is None or not self._watch.in_sync:
-            raise MailError(ErrorKind.TEMPORARY, "cannot be reached, or has lost its database")
-
         peer: str = "",
         tls: bool = False,
         mechanism: str = "plain",

@@ -36,8 +36,8 @@ class Watch:
         self._stub, self._report = stub, report
         self._revoked, self._synced, self._broken = revoked, synced, broken
         self._position = 0
-        self._delay = RETRY
         self.in_sync = False  # the stream runs, and auth says that it misses nothing
+        self._delay = RETRY
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -47,8 +47,8 @@ class Watch:
             except (aio.AioRpcError, TimeoutError):
                 pass  # auth is away, or may miss changes just now
             finally:
-                self._broken()
                 self.in_sync = False
+                self._broken()
             await asyncio.sleep(self._delay)
             self._delay = min(self._delay * 2, RETRY_MOST)
 
@@ -72,7 +72,7 @@ class Watch:
         elif message.report:
             self._report(message.report, message.report_only)
         else:
+            self.in_sync = True
             self._synced()
         if message.position:
-            self.in_sync = True
             self._position = message.position
