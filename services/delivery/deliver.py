@@ -16,6 +16,7 @@ asks for one result per recipient. What happens in between is the same for LMTP 
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Final
 
 from restante.model import INBOX, Envelope, ErrorKind, MailError
@@ -23,6 +24,7 @@ from restante.runtime.log import get_logger
 from restante.store.account import MailStore
 from restante.store.delivery import SMALL, Incoming
 from restante.store.pool import StorePool
+from services.delivery import metrics
 from services.delivery.recipients import Target
 from services.delivery.trace import ReturnPathRemover, trace_fields
 
@@ -59,6 +61,7 @@ class Message:
         "_depot",
         "_failure",
         "_held",
+        "_hook",
         "_incoming",
         "_peer",
         "_remover",
@@ -74,6 +77,7 @@ class Message:
         self._targets = targets
         self._sender = "<>" if envelope.sender is None else str(envelope.sender)
         self._peer = envelope.peer
+        self._hook = "http" if envelope.protocol.startswith("HTTP") else "lmtp"
         self.id = secrets.token_hex(8)
         self._chunks = [trace_fields(envelope, hostname=depot.hostname, id=self.id)]
         self._held = 0
@@ -113,7 +117,7 @@ class Message:
 
         With `key` the same message is delivered once to each mailbox, however often it is sent.
         """
-        results = None
+        results, started = None, perf_counter()
         if self._failure is None:
             rest = self._remover.finish()
             if rest:
@@ -126,6 +130,8 @@ class Message:
             failure = self._failure
             await self.abort()
             results = [Result(target, failure) for target in self._targets]
+        spent = perf_counter() - started
+        metrics.delivered(self._hook, map(_word, results), size=self._size, seconds=spent)
         self._tell(results)
         return results
 
@@ -235,6 +241,13 @@ class Message:
                     continue
                 return Result(target, fault)
             return Result(target, duplicate=done.duplicate)
+
+
+def _word(result: Result) -> str:
+    """What the result is called where it is counted."""
+    if result.error is not None:
+        return result.error.kind.value
+    return "duplicate" if result.duplicate else "stored"
 
 
 def _same(result: Result, target: Target) -> Result:

@@ -31,6 +31,7 @@ from starlette.requests import ClientDisconnect
 
 import restante
 from restante.model import Address, Envelope, ErrorKind, MailError
+from restante.runtime import counters
 from restante.store.volume import check_volume
 from restante.wire.lmtp import Reply
 from services.delivery.deliver import Message, Result
@@ -316,6 +317,7 @@ class _Hook:
         if not isinstance(error, MailError):
             word: Literal["delivered", "duplicate"] = "duplicate" if duplicate else "delivered"
             return RecipientResult(recipient=str(recipient), status=word, code="2.1.5")
+        counters.error(error)
         reply = Reply.of(error, over_quota=self._backend.settings.over_quota)
         return RecipientResult(
             recipient=str(recipient),

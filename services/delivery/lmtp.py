@@ -12,9 +12,11 @@ import ipaddress
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from time import perf_counter
 from typing import Any, Final
 
 from restante.model import Envelope, ErrorKind, MailError
+from restante.runtime import counters
 from restante.runtime.connection import Peer
 from restante.runtime.log import get_logger
 from restante.wire.lmtp import (
@@ -37,6 +39,7 @@ from restante.wire.lmtp import (
     Xclient,
     is_hello,
 )
+from services.delivery import metrics
 from services.delivery.deliver import Depot, Message, Result
 from services.delivery.recipients import Recipients, Target
 from services.delivery.settings import DeliverySettings
@@ -128,22 +131,30 @@ class Session:
         if type(event) is ChunkEnd:
             return await self._chunk_end(event)
         if type(event) is BadCommand:
+            metrics.UNREADABLE.inc()
             return self._bad(Reply(event.code, event.status, event.text))
-        entry = TABLE[type(event)]
+        entry, (seconds, failures) = TABLE[type(event)], _COUNTED[type(event)]
         if not entry.states & self.state and type(event) is not Bdat:
+            failures.inc()
             return self._bad(_out_of_order(self.state))
+        started = perf_counter()
         try:
             reply = await entry.handler(self, event)
         except MailError as fault:
+            failures.inc()
             return self.reply_of(fault).encode()
         if reply is None:
             return b""
+        seconds.observe(perf_counter() - started)
+        if reply.code >= 400:
+            failures.inc()
         if reply.code < 500:
             self.bad_commands = 0
         return reply.encode()
 
     def reply_of(self, fault: MailError) -> Reply:
         """Map an error by the settings."""
+        counters.error(fault)
         return Reply.of(fault, over_quota=self.backend.settings.over_quota)
 
     async def reset(self) -> None:
@@ -391,6 +402,7 @@ TABLE: Final[dict[type[Any], Entry]] = {
     Data: Entry(data, RCPT),
     Bdat: Entry(bdat, RCPT),
 }
+_COUNTED: Final = metrics.commands(TABLE)
 
 _SENDER_OK: Final = Reply(250, "2.1.0", "Sender OK")
 _RECIPIENT_OK: Final = Reply(250, "2.1.5", "Recipient OK")

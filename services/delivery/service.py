@@ -1,17 +1,16 @@
 """The delivery service of one worker: both hooks, one store, one door to auth."""
 
 import asyncio
-from typing import Final
 
 from restante.rpc.client import AuthClient
 from restante.runtime.http import HttpServer
 from restante.runtime.listener import Listener, listen
-from restante.runtime.metrics import Counter, Gauge
 from restante.runtime.worker import WorkerContext
 from restante.store.account import MailStore
 from restante.store.hints_engine import make_hints
 from restante.store.pool import StorePool
 from restante.store.volume import VolumeCheck, Volumes
+from services.delivery import metrics
 from services.delivery.deliver import Depot
 from services.delivery.http import create_app
 from services.delivery.ledger import KeyLedger
@@ -19,9 +18,6 @@ from services.delivery.lmtp import Backend
 from services.delivery.lmtp_connection import BUSY, LmtpConnection
 from services.delivery.recipients import Recipients
 from services.delivery.settings import DeliverySettings
-
-_CONNECTIONS: Final = Gauge("restante_delivery_connections", "LMTP connections now.")
-_ACCEPTED: Final = Counter("restante_delivery_accepted_total", "LMTP connections accepted.")
 
 
 class DeliveryService:
@@ -31,7 +27,6 @@ class DeliveryService:
         self._context = context
         self._settings = context.settings
         self._token = token
-        self._counted = 0
         self._listener: Listener | None = None
         self._http: HttpServer | None = None
 
@@ -76,6 +71,7 @@ class DeliveryService:
                 proxy_protocol_from=settings.proxy_protocol_from,
                 busy=BUSY,
             )
+            metrics.CONNECTIONS.follow(self._listener, lambda one: len(one.connections))
         if settings.http_listen:
             app = create_app(backend, self._token, KeyLedger(settings.mail_root))
             self._http = HttpServer(
@@ -85,7 +81,6 @@ class DeliveryService:
                 max_connections=settings.max_connections,
             )
             await self._http.start()
-        context.every_beat(self._measure)
 
     async def drain(self) -> None:
         """Let transactions and requests under way end within drain_seconds, then close."""
@@ -97,9 +92,3 @@ class DeliveryService:
         await asyncio.gather(*ending)
         await self._store.close()
         await self._auth.close()
-
-    def _measure(self) -> None:
-        if self._listener is not None:
-            _CONNECTIONS.set(len(self._listener.connections))
-            _ACCEPTED.inc(self._listener.accepted - self._counted)
-            self._counted = self._listener.accepted

@@ -14,9 +14,11 @@ Invariants
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from restante.model import ErrorKind, MailError
+from restante.runtime import counters
 from restante.runtime.connection import Connection, Interrupted
 from restante.runtime.listener import Listener
 from restante.runtime.log import get_logger
@@ -33,6 +35,7 @@ from restante.wire.imap.events import (
 )
 from restante.wire.imap.limits import AUTHENTICATED, PRE_AUTH, Limits
 from restante.wire.imap.parser import ImapParser
+from services.imap import metrics
 from services.imap.capabilities import capabilities
 from services.imap.output import Output
 from services.imap.replies import Reply, bad, no, refusal
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 BUSY: Final = response.bye("Too many connections, please try again later.", "UNAVAILABLE")
 
 _log = get_logger(__name__)
+_COUNTED: Final = metrics.Commands(TABLE)
 
 
 class _Goodbye(Exception):  # noqa: N818 - the end of a session, not a fault
@@ -121,7 +125,9 @@ class ImapConnection(Connection):
 
     async def _turn(self, session: Session, event: Event) -> None:
         if isinstance(event, Command):
+            started = perf_counter()
             await self._command(session, event)
+            _COUNTED.seconds[type(event)].observe(perf_counter() - started)
         elif isinstance(event, LiteralRequest):
             self._out.send(response.continuation())
         elif isinstance(event, AppendStart):
@@ -132,7 +138,9 @@ class ImapConnection(Connection):
     async def _message_command(self, session: Session, start: AppendStart) -> None:
         """Run APPEND; whatever becomes of it, the parser is past its message afterwards."""
         self._append = start
+        started = perf_counter()
         await self._command(session, start.command)
+        _COUNTED.seconds[type(start.command)].observe(perf_counter() - started)
         if self._append is not None:  # refused before it was sent
             self._append = None
             self._parser.refuse_append()
@@ -145,6 +153,7 @@ class ImapConnection(Connection):
     async def _command(self, session: Session, command: Command) -> None:
         entry = TABLE[type(command)]
         if not session.state & entry.states:
+            _COUNTED.bad[type(command)].inc()
             self._refusal(bad(f"{command.name} is not allowed now.").line(command.tag))
             return
         try:
@@ -163,22 +172,28 @@ class ImapConnection(Connection):
             reply = self._failed(session, command, error, Does.FILLS in entry.does)
         except OSError as error:
             _log.warning("store failed", command=command.name, reason=str(error))
+            counters.error(ErrorKind.TEMPORARY)
             reply = no("The mail store does not answer now.", "UNAVAILABLE")
         except Exception:  # noqa: BLE001 - a fault of ours must not cost the client its session
             _log.exception("command failed", command=command.name, user=session.user)
+            counters.error(ErrorKind.INTERNAL)
             reply = no("Internal error.", "SERVERBUG")
         if reply.word == "BAD":
+            _COUNTED.bad[type(command)].inc()
             self._refusal(reply.line(command.tag))
             return
         if session.starting_tls:
             await self._start_tls(session, reply.line(command.tag))
             return
+        if reply.word != "OK":
+            _COUNTED.no[type(command)].inc()
         self._refusals = 0
         if self._login_by is not None and session.account is not None:
             self._logged_in()
         self._out.send(reply.line(command.tag))
 
     def _failed(self, session: Session, command: Command, error: MailError, fills: bool) -> Reply:
+        counters.error(error)
         if error.kind in (ErrorKind.TEMPORARY, ErrorKind.CORRUPT, ErrorKind.INTERNAL):
             _log.warning(
                 "command failed", command=command.name, user=session.user, reason=error.text
@@ -191,6 +206,7 @@ class ImapConnection(Connection):
         self._parser.limits = _limits(settings.max_message_size, settings.max_bad_commands)
 
     def _protocol_error(self, error: ProtocolError) -> None:
+        _COUNTED.unreadable.inc()
         line = response.status(error.tag, error.status, error.text, error.code)
         if error.fatal:
             self._out.send(line)
@@ -323,6 +339,7 @@ class ImapConnection(Connection):
         loop = self.listener.loop
         give_up = loop.time() + self._backend.settings.idle_timeout
         self._idling = True
+        metrics.IDLING.inc()
         try:
             while True:
                 await session.updates(expunge=True)
@@ -340,6 +357,7 @@ class ImapConnection(Connection):
                 return isinstance(event, ContinuationLine) and event.data.upper() == b"DONE"
         finally:
             self._idling = False
+            metrics.IDLING.dec()
 
     def wake(self) -> None:
         """The selected mailbox changed."""

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Final, Protocol
 
+from services.imap.metrics import SENT
+
 CHUNK: Final = 64 * 1024
 _SLICE: Final = 0.002  # seconds of work before others get their turn
 
@@ -52,6 +54,7 @@ class Output:
         if self._size:
             self._sink.write(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
             self.sent += self._size
+            SENT.value += self._size
             self._parts.clear()
             self._size = 0
 
@@ -71,6 +74,8 @@ class Output:
         self.flush()
         view = memoryview(data)
         for at in range(0, len(view), CHUNK):
-            self._sink.write(view[at : at + CHUNK])
-            self.sent += len(view[at : at + CHUNK])
+            piece = view[at : at + CHUNK]
+            self._sink.write(piece)
+            self.sent += len(piece)
+            SENT.value += len(piece)
             await self._sink.drain()

@@ -1,21 +1,16 @@
 """The IMAP service of one worker: its listeners, its store, its door to auth."""
 
-from typing import Final
-
 from restante.rpc.client import AuthClient, Revocation
 from restante.runtime.doors import Doors
-from restante.runtime.metrics import Counter, Gauge
 from restante.runtime.worker import WorkerContext
 from restante.store.account import MailStore
 from restante.store.hints_engine import make_hints
 from restante.store.pool import StorePool
 from restante.store.volume import VolumeCheck, Volumes
+from services.imap import metrics
 from services.imap.backend import Authenticator, Backend, names_of
 from services.imap.connection import BUSY, ImapConnection
 from services.imap.settings import ImapSettings
-
-_CONNECTIONS: Final = Gauge("restante_imap_connections", "IMAP connections now.")
-_ACCEPTED: Final = Counter("restante_imap_accepted_total", "IMAP connections accepted.")
 
 
 class ImapService:
@@ -29,7 +24,7 @@ class ImapService:
         self._settings = context.settings
         self._auth = auth
         self._client: AuthClient | None = None
-        self.doors = Doors(_CONNECTIONS, _ACCEPTED)
+        self.doors = Doors(metrics.CONNECTIONS)
 
     async def start(self) -> None:
         """Open store and auth, then listen. MailError if the volume or an address is not there."""
@@ -60,7 +55,7 @@ class ImapService:
             limits=context.limits,
             busy=BUSY,
         )
-        context.every_beat(self.doors.measure)
+        context.every_beat(lambda: metrics.measure(self.doors.connections()))
 
     async def drain(self) -> None:
         """Say BYE to every session, at the latest within drain_seconds, and close the store."""

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
 
 from restante.model import Account, ErrorKind, FolderName, MailError
 from restante.runtime.log import get_logger, routine
-from restante.runtime.metrics import Counter
 from restante.runtime.upstream import Upstream
 from restante.store.account import AccountStore
 from restante.wire.imap import response
 from restante.wire.sasl import offered, takes_passwords
+from services.imap import metrics
 from services.imap.output import Output
 from services.imap.selected import Selected
 
@@ -34,8 +34,6 @@ T = TypeVar("T")
 
 _BATCH: Final = 500  # rows between two looks at the clock
 _REFRESH_EVERY: Final = 1.0  # seconds; FETCH and SEARCH look at the disk no more often
-
-_LOGINS: Final = Counter("restante_imap_logins_total", "IMAP logins by result.", ("result",))
 
 _log = get_logger(__name__)
 
@@ -192,7 +190,7 @@ class Session:
         """Become authenticated; `actor` is the master who came in, "" for the owner."""
         self.account, self.store = account, store
         client = self.client
-        _LOGINS.labels("ok").inc()
+        metrics.LOGINS.labels(mechanism, "ok").inc()
         told = {"actor": actor} if actor else {}
         routine(
             "login",
@@ -203,9 +201,9 @@ class Session:
             **told,
         )
 
-    def login_failed(self, user: str, error: MailError) -> None:
+    def login_failed(self, user: str, error: MailError, mechanism: str) -> None:
         """Count and log a failed login; enough of them end the session."""
-        _LOGINS.labels(error.kind.value).inc()
+        metrics.refused(mechanism, error.kind)
         _log.info("login failed", user=user, peer=self.client.peer_address, reason=error.kind.value)
         if error.kind is ErrorKind.AUTH_FAILED:
             self.login_failures += 1
@@ -241,11 +239,13 @@ class Session:
         """Enter the selected state."""
         self.unselect()
         self.selected = selected
+        metrics.SELECTED.inc()
 
     def unselect(self) -> None:
         """Leave the selected state, removing nothing."""
         selected, self.selected = self.selected, None
         if selected is not None:
+            metrics.SELECTED.dec()
             selected.close()
             self.backend.give_back(selected.mailbox)
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from restante.model import ErrorKind, MailError
 from restante.wire.pop3 import Command, error, listing, message_chunks, ok, top_of
-from services.pop3 import login
+from services.pop3 import login, metrics
 from services.pop3.session import AUTHORIZATION, TRANSACTION, Entry, Reply, Session, Then
 
 _WHOLE: Final = 64 * 1024  # a message up to this size is sent in one piece
@@ -173,6 +173,7 @@ TABLE: Final[dict[str, Entry]] = {
     "TOP": Entry(top, _T),
     "UIDL": Entry(uidl, _T),
 }
+metrics.know(TABLE)
 
 
 # --- what the handlers share --------------------------------------------------------------------

@@ -22,7 +22,7 @@ from restante.wire.sasl import (
     offered,
     takes_passwords,
 )
-from services.pop3 import proxy
+from services.pop3 import metrics, proxy
 from services.pop3.session import Session, Then, refusal
 
 _log = get_logger(__name__)
@@ -152,6 +152,7 @@ async def _judged(session: Session, attempt: LoginAttempt, failed: str) -> Admit
     try:
         admitted = await backend.log_in(attempt)
     except MailError as fault:
+        metrics.refused(attempt.mechanism, fault.kind)
         _log.info("login failed", user=attempt.user, peer=peer.address, reason=fault.kind.value)
         if fault.kind is ErrorKind.AUTH_FAILED:
             return _count_failure(session, error(failed, "AUTH"))
@@ -167,13 +168,16 @@ async def _judged(session: Session, attempt: LoginAttempt, failed: str) -> Admit
     account = admitted.account
     refused = _refused_by_options(account, tls=peer.tls)
     if refused:
+        metrics.refused(attempt.mechanism, ErrorKind.DISABLED)
         _log.info("login refused", user=account.address, peer=peer.address, reason=refused)
         session.then = Then.CLOSE
         return error(refused)
     if backend.early(account):
+        metrics.LOGINS.labels(attempt.mechanism, "early").inc()
         session.then = Then.CLOSE
         return error("Too soon after the last login.", "LOGIN-DELAY")
     if not session.admit(account.address):
+        metrics.refused(attempt.mechanism, ErrorKind.LIMIT)
         session.then = Then.CLOSE
         return error("Too many sessions of this account.", "SYS/TEMP")
     session.note(mechanism=attempt.mechanism, actor=admitted.actor)
@@ -187,6 +191,7 @@ async def _enter(session: Session, attempt: LoginAttempt, admitted: Admitted) ->
         return await _pass_on(session, attempt, elsewhere, admitted)
     session.account = account
     session.maildrop = await session.backend.open(account)
+    metrics.LOGINS.labels(attempt.mechanism, "ok").inc()
     told = {"actor": admitted.actor} if admitted.actor else {}
     routine(
         "login",
@@ -209,7 +214,9 @@ async def _pass_on(
     settings = session.backend.settings
     session.upstream = await proxy.log_in(settings, address, user, attempt.secret)
     if session.upstream is None:
+        metrics.refused(attempt.mechanism, ErrorKind.TEMPORARY)
         return error("The server of this mailbox refused the login.", "SYS/TEMP")
+    metrics.LOGINS.labels(attempt.mechanism, "proxied").inc()
     session.then = Then.RELAY
     return ok("logged in.")
 

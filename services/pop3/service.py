@@ -1,27 +1,24 @@
 """The POP3 service of one worker: its listeners, its store, its door to auth."""
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from restante.model import INBOX, Account
 from restante.rpc.attempt import Admitted, LoginAttempt
 from restante.rpc.client import AuthClient, Revocation
 from restante.runtime.connection import Peer
 from restante.runtime.doors import Doors
-from restante.runtime.metrics import Counter, Gauge
 from restante.runtime.worker import WorkerContext
 from restante.store.account import AccountStore, MailStore
 from restante.store.hints_engine import make_hints
 from restante.store.identity import Identity
 from restante.store.pool import StorePool
 from restante.store.volume import VolumeCheck, Volumes
+from services.pop3 import metrics
 from services.pop3.connection import BUSY, Pop3Connection
 from services.pop3.login_delay import LoginTimes
 from services.pop3.maildrop import Maildrop
 from services.pop3.settings import Pop3Settings
-
-_CONNECTIONS: Final = Gauge("restante_pop3_connections", "POP3 connections now.")
-_ACCEPTED: Final = Counter("restante_pop3_accepted_total", "POP3 connections accepted.")
 
 T = TypeVar("T")
 
@@ -33,7 +30,7 @@ class Pop3Service:
         self._context = context
         self._times = times
         self.settings = context.settings
-        self.doors = Doors(_CONNECTIONS, _ACCEPTED)
+        self.doors = Doors(metrics.CONNECTIONS)
 
     async def start(self) -> None:
         """Open store and auth, then listen. MailError if the volume or an address is not there."""
@@ -57,7 +54,7 @@ class Pop3Service:
             limits=context.limits,
             busy=BUSY,
         )
-        context.every_beat(self.doors.measure)
+        context.every_beat(lambda: metrics.measure(self.doors.connections()))
 
     async def drain(self) -> None:
         """Turn away who has not logged in, let the others QUIT within drain_seconds, close."""

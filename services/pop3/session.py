@@ -16,11 +16,13 @@ from typing import Final, Protocol, TypeVar
 
 from restante.model import Account, ErrorKind, MailError
 from restante.rpc.attempt import Admitted, LoginAttempt
+from restante.runtime import counters
 from restante.runtime.connection import Peer
 from restante.runtime.log import get_logger, routine
 from restante.runtime.upstream import Upstream
 from restante.store.identity import Identity
 from restante.wire.pop3 import BadLine, Command, RawLine, error
+from services.pop3 import metrics
 from services.pop3.maildrop import Maildrop
 from services.pop3.settings import Pop3Settings
 
@@ -160,14 +162,19 @@ class Session:
         if type(event) is Command:
             entry = self.table.get(event.name)
             if entry is None:
+                metrics.UNREADABLE.inc()
                 return self._bad("Invalid command.")
+            started = time.perf_counter()
             if not entry.states & self.state:
                 return self._bad("Command is not valid in this state.")
             try:
                 reply = await entry.handler(self, event)
             except MailError as fault:
+                metrics.FAILED.labels(event.name).inc()
+                counters.error(fault)
                 return self._refuse(fault)
             self.bad_commands = 0
+            metrics.COMMAND.labels(event.name).observe(time.perf_counter() - started)
             return reply
         if type(event) is RawLine:
             continuation, self.continuation = self.continuation, None
@@ -208,6 +215,9 @@ class Session:
             if not maildrop.try_close():
                 await self.backend.blocking(maildrop.close)
             counts = self.counts
+            metrics.RETRIEVED.inc(counts.retrieved)
+            metrics.DELETED.inc(counts.deleted)
+            metrics.OCTETS.inc(counts.octets)
             routine(
                 "logout",
                 user=self._name,

@@ -19,12 +19,14 @@ import contextlib
 import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from time import perf_counter
 from typing import Final, TypeVar
 
 import grpc
 from grpc import aio
 
 from restante.model import Account, ErrorKind, MailError
+from restante.rpc import metrics
 from restante.rpc.admin_client import AdminClient
 from restante.rpc.attempt import Admitted, LoginAttempt
 from restante.rpc.auth.v1 import auth_pb2, auth_pb2_grpc
@@ -109,11 +111,15 @@ class AuthClient:
         """
         worker = f"{service}@{host}/{os.getpid()}/{secrets.token_hex(8)}"
 
+        metrics.SYNCED.follow(self.verdicts, lambda verdicts: verdicts.is_open)
+        metrics.VERDICTS.follow(self.verdicts, len)
+
         def tell(revocation: Revocation) -> None:
             self.verdicts.revoke(revocation)
             revoked(revocation)
 
         def broken() -> None:
+            metrics.BREAKS.inc(self.verdicts.is_open)
             self.verdicts.close()
             tell(_EVERYTHING)
 
@@ -170,6 +176,8 @@ class AuthClient:
             known = verdicts.get(key)
             if known is not None:
                 return Admitted(known)
+        elif attempt.is_password:
+            metrics.CLOSED.inc()
         try:
             request = auth_pb2.AuthenticateRequest(
                 user=attempt.user,
@@ -252,6 +260,16 @@ class AuthClient:
             await self._stub.ReportSessions(last, timeout=self._deadline)
 
     async def _call(self, method: Callable[..., Awaitable[_R]], request: _Q) -> _R:
+        started = perf_counter()
+        try:
+            return await self._ask(method, request)
+        except MailError as error:
+            metrics.failed(request, error.kind)
+            raise
+        finally:
+            metrics.SECONDS.labels(metrics.method_of(request)).observe(perf_counter() - started)
+
+    async def _ask(self, method: Callable[..., Awaitable[_R]], request: _Q) -> _R:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + self._deadline
         try:
@@ -263,6 +281,7 @@ class AuthClient:
             again = error.code() is grpc.StatusCode.UNAVAILABLE and not _is_ours(error)
             if not again or left <= 0:
                 raise failure from None
+        metrics.retried(request)
         try:
             return await method(request, timeout=min(left, RESTART), wait_for_ready=True)
         except aio.AioRpcError as error:

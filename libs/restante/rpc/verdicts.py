@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from restante.model import Account
+from restante.rpc import metrics
 from restante.rpc.revocation import Revocation
 
 MAX_VERDICTS: Final = 10_000
@@ -76,6 +77,11 @@ class Verdicts:
         """True while verdicts may be kept and used."""
         return self._open and self._seconds > 0
 
+    @property
+    def is_open(self) -> bool:
+        """True while the stream of revocations is synced."""
+        return self._open
+
     def key(self, user: str, password: str, *, service: str, tls: bool, mechanism: str) -> bytes:
         """Return the key of a question; different questions never have one text."""
         parts = (user, password, service, mechanism, "tls" if tls else "")
@@ -89,10 +95,13 @@ class Verdicts:
         """Return the account of a verdict that may be used now."""
         found = self._known.get(key) if self.usable else None
         if found is None:
+            metrics.MISS.inc()
             return None
         if found[0] < self._clock():
+            metrics.STALE.inc()
             self._drop(key)
             return None
+        metrics.HIT.inc()
         return found[1]
 
     @contextmanager

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from grpc import aio
 
+from restante.rpc import metrics
 from restante.rpc.auth.v1 import auth_pb2, auth_pb2_grpc
 from restante.rpc.revocation import Revocation, revocation_of
 
@@ -68,6 +69,7 @@ class Watch:
     def _take(self, message: auth_pb2.WatchResponse) -> None:
         self._delay = RETRY
         if message.HasField("revocation"):
+            metrics.REVOCATIONS.inc()
             self._revoked(revocation_of(message.revocation))
         elif message.report:
             self._report(message.report, message.report_only)

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from restante.runtime import counters
 from restante.runtime.log import get_logger
 from restante.runtime.proxy_protocol import MAX_HEADER, parse
 from restante.runtime.tls import bindings_of, client_name
@@ -208,6 +209,7 @@ class Connection(asyncio.Protocol, Timed):
         self._eof = False
         if self._paused_reading:
             self._resume_reading()
+        started = time.perf_counter()
         try:
             transport = await self._listener.loop.start_tls(
                 self._transport,
@@ -219,13 +221,16 @@ class Connection(asyncio.Protocol, Timed):
         except OSError as error:  # ssl.SSLError and TimeoutError are OSErrors too
             self._transport.abort()
             self._lost = True  # connection_lost() is not called for a failed handshake
+            counters.handshake(None, 0)
             raise ConnectionAbortedError(f"TLS handshake failed: {error}") from None
         if transport is None:  # the peer went away just after the handshake
             self._lost = True
+            counters.handshake(None, 0)
             raise ConnectionAbortedError("TLS handshake failed")
         self._transport = transport
         tls = transport.get_extra_info("ssl_object")
         cipher = tls.cipher() if tls else None
+        counters.handshake(tls.version() if tls else "", time.perf_counter() - started)
         self.peer.tls = True
         self.peer.tls_info = f"{tls.version()} {cipher[0]}" if cipher else ""
         self.peer.tls_object = tls
@@ -246,6 +251,7 @@ class Connection(asyncio.Protocol, Timed):
         """
         if not self.revoked:
             self.revoked = True
+            counters.REVOKED_SESSIONS.inc()
             self.interrupt()
             self._listener.loop.call_later(REVOKED, self.cut)
 
@@ -278,6 +284,7 @@ class Connection(asyncio.Protocol, Timed):
         if self._user == address:
             return True
         if not self._listener.limits.user_acquire(address):
+            counters.refused("user")
             return False
         if self._user:
             self._listener.limits.user_release(self._user)
@@ -378,6 +385,7 @@ class Connection(asyncio.Protocol, Timed):
         except Exception:  # noqa: BLE001 - one failed session must not end the others
             _log.exception("session failed", peer=self.peer.address, user=self._user or None)
             self._listener.failures += 1
+            counters.FAILED_SESSIONS.inc()
         finally:
             self._end()
 

@@ -8,7 +8,7 @@ from restante.runtime.address import ListenAddress
 from restante.runtime.connection import Connection
 from restante.runtime.limits import ConnectionLimits
 from restante.runtime.listener import Listener, listen
-from restante.runtime.metrics import Counter, Gauge
+from restante.runtime.metrics import Gauge
 from restante.runtime.settings import IPNetwork
 from restante.runtime.tls import TlsContexts
 
@@ -32,11 +32,10 @@ class DoorSettings(Protocol):
 class Doors:
     """The listeners of one worker."""
 
-    def __init__(self, now: Gauge, accepted: Counter) -> None:
-        """`now` and `accepted` are the service's metrics, kept by `measure`."""
+    def __init__(self, now: Gauge) -> None:
+        """`now` is the service's gauge of connections."""
         self.listeners: list[Listener] = []
-        self._now, self._accepted = now, accepted
-        self._counted = 0
+        now.follow(self, lambda doors: sum(len(one.connections) for one in doors.listeners))
 
     async def open(
         self,
@@ -70,13 +69,6 @@ class Doors:
         """End the sessions of an account; "" is every one."""
         for listener in self.listeners:
             listener.end_sessions(address)
-
-    def measure(self) -> None:
-        """Bring the metrics up to date."""
-        self._now.set(sum(len(listener.connections) for listener in self.listeners))
-        accepted = sum(listener.accepted for listener in self.listeners)
-        self._accepted.inc(accepted - self._counted)
-        self._counted = accepted
 
     async def drain(self, seconds: float) -> None:
         """Let sessions end within `seconds`."""

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from restante.runtime import sockets
+from restante.runtime import counters, sockets
 from restante.runtime.address import ListenAddress
 from restante.runtime.connection import Connection, Peer
 from restante.runtime.limits import ConnectionLimits
@@ -43,9 +43,8 @@ class Listener:
         self.busy = busy
         self.draining = False  # sessions that are interrupted look here and say goodbye
         self.connections: set[Connection] = set()
-        self.accepted = 0
-        self.refused = 0
         self.failures = 0  # sessions that ended by a fault of ours
+        self._accepted = counters.accepted(unix=address.is_unix, tls=implicit_tls)
         self._networks = proxy_protocol_from
         self._server: asyncio.Server | None = None
         self._empty = asyncio.Event()
@@ -100,9 +99,9 @@ class Listener:
     def admit(self, connection: Connection) -> bool:
         """Count a new connection in the total, or say no."""
         if self.draining or not self.limits.acquire_total():
-            self.refused += 1
+            counters.refused("draining" if self.draining else "total")
             return False
-        self.accepted += 1
+        self._accepted.value += 1
         self.connections.add(connection)
         self._empty.clear()
         return True
@@ -111,7 +110,7 @@ class Listener:
         """Count the connection's peer, once its real address is known, or say no."""
         address = connection.peer.address
         if not self.limits.acquire_address(address):
-            self.refused += 1
+            counters.refused("address")
             return False
         connection.counted_address = address
         return True

@@ -15,7 +15,7 @@ from restante.runtime.upstream import UpstreamAddress
 from restante.wire.imap import response, untagged
 from restante.wire.imap.commands import Authenticate, Enable, Login, StartTls
 from restante.wire.sasl import Challenge, Credentials, Exchange, SaslError, Scene
-from services.imap import proxy
+from services.imap import metrics, proxy
 from services.imap.capabilities import capabilities
 from services.imap.replies import Reply, bad, no, ok
 from services.imap.session import Session
@@ -79,7 +79,9 @@ def _as_sent(initial: bytes | None) -> bytes | None:
 def _not_here(session: Session, mechanism: str) -> Reply:
     """Refuse a way to log in that is not offered on this connection."""
     if mechanism in session.offered_inside_tls and not session.client.secure:
+        metrics.refused(mechanism.lower(), ErrorKind.PRIVACY_REQUIRED)
         return no("Start TLS before logging in.", "PRIVACYREQUIRED")
+    metrics.refused("other", ErrorKind.CANNOT)
     return no("Unsupported authentication mechanism.", "CANNOT")
 
 
@@ -101,10 +103,13 @@ async def _check(
         return await _refused(session, attempt, error, exchange)
     account = admitted.account
     if account.disabled or account.options.enabled("disableimap"):
+        metrics.refused(attempt.mechanism, ErrorKind.DISABLED)
         return _turn_away(session, _DISABLED)
     if account.options.enabled("disableinsecureimap") and not client.secure:
+        metrics.refused(attempt.mechanism, ErrorKind.PRIVACY_REQUIRED)
         return _turn_away(session, _INSECURE)
     if not client.acquire_user(account.address):
+        metrics.refused(attempt.mechanism, ErrorKind.LIMIT)
         return _turn_away(session, _TOO_MANY, "LIMIT")
     client.note(mechanism=attempt.mechanism, actor=admitted.actor)
     last = exchange.accepted(admitted.proof) if exchange else None
@@ -135,13 +140,17 @@ async def _pass_on(
     user = attempt.user if admitted.actor else admitted.account.address
     settings = session.backend.settings
     session.upstream, reply = await proxy.log_in(settings, address, user, attempt.secret)
+    if session.upstream is not None:
+        metrics.LOGINS.labels(attempt.mechanism, "proxied").inc()
+    else:
+        metrics.refused(attempt.mechanism, ErrorKind.TEMPORARY)
     return reply
 
 
 async def _refused(
     session: Session, attempt: LoginAttempt, error: MailError, exchange: Exchange | None
 ) -> Reply:
-    session.login_failed(attempt.user, error)
+    session.login_failed(attempt.user, error, attempt.mechanism)
     if error.kind is ErrorKind.DISABLED:
         return _turn_away(session, _DISABLED)
     if error.kind is ErrorKind.PRIVACY_REQUIRED:
