@@ -28,6 +28,13 @@ def connect() -> AdminClient:
     return AdminClient(_target(run_dir), read_token(run_dir), tls=_tls())
 
 
+@contextmanager
+def open_target() -> Iterator[AdminClient]:
+    """Give a client for what needs no token: look-ups and the list of accounts."""
+    with AdminClient(_target(environment.run_dir()), "", tls=_tls()) as client:
+        yield client
+
+
 def _target(run_dir: Path) -> str:
     given = os.environ.get("RESTANTE_AUTH_TARGET")
     if given:

@@ -17,6 +17,7 @@ _LAZY: Final = {
     "account": "restante.cli.account",
     "cert": "restante.cli.cert",
     "volume": "restante.cli.volume",
+    "mail": "restante.cli.mail",
     "kick": "restante.cli.kick",
     "who": "restante.cli.who",
     "security": "restante.cli.security",

@@ -55,7 +55,12 @@ def errors() -> Iterator[None]:
     try:
         yield
     except MailError as error:
-        fail(error.text, _CODES.get(error.kind, FAILED))
+        fail(error.text, code_of(error))
+
+
+def code_of(error: MailError) -> int:
+    """Return the exit code of an error."""
+    return _CODES.get(error.kind, FAILED)
 
 
 def fail(text: str, code: int = FAILED) -> None:

@@ -368,6 +368,11 @@ class AdminClient:
         except grpc.RpcError as error:
             raise _mail_error(error) from None
 
+    def lookup(self, address: str) -> Account:
+        """Return an account of any module as services see it. MailError(NO_SUCH_USER)."""
+        stub = auth_pb2_grpc.AuthStub(self._channel)
+        return account_of(self._call(stub.Lookup, auth_pb2.LookupRequest(address=address)).account)
+
     def _call(self, method: Callable[..., _R], request: object, seconds: float = 0.0) -> _R:
         try:
             return method(

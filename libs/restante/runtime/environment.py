@@ -23,6 +23,16 @@ def mail_root() -> Path:
     return _path("RESTANTE_MAIL_ROOT", data_dir() / "mail")
 
 
+def mail_volumes() -> tuple[Path, ...]:
+    """Return the further mail volumes, RESTANTE_MAIL_VOLUMES: "/srv/one,/srv/two"."""
+    given = os.environ.get("RESTANTE_MAIL_VOLUMES", "")
+    return tuple(
+        Path(os.path.abspath(os.path.expanduser(text.strip())))
+        for text in given.split(",")
+        if text.strip()
+    )
+
+
 def certificate_files() -> tuple[Path, Path]:
     """Return the paths of certificate and key: RESTANTE_TLS_CERTIFICATE and RESTANTE_TLS_KEY."""
     tls = data_dir() / "tls"

@@ -59,6 +59,10 @@ class AccountFile:
         if max(first, second) < value <= _MAX:
             self._write(value, 0 if first <= second else 1)
 
+    def highest(self) -> int:
+        """Return the mark: no folder ever had a higher value. OSError."""
+        return max(self._slots())
+
     def _slots(self) -> tuple[int, int]:
         data = os.pread(self._fd, len(_MAGIC) + 2 * _SLOT.size, 0)
         values = [0, 0]

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from restante.model import Flag, FolderName, MailError, Quota
-from restante.store.layout import list_folders, open_directory, opened
+from restante.store.layout import list_folders, open_directory, opened, read_plain
 from restante.store.names import unique_name
 
 NAME: Final = "maildirsize"
@@ -80,6 +80,18 @@ def usage(maildir: int, limit: Quota) -> Usage:
     if known is None or known.size >= _MAX_FILE:
         return _recount(maildir, limit, known)
     return known.usage
+
+
+def peek(maildir: int) -> Usage | None:
+    """Return what the file says, whatever its limit is; None without one. BLOCKING; OSError."""
+    data = read_plain(maildir, NAME, _MAX_WHILE_COUNTING)
+    if data is None:
+        return None
+    try:
+        numbers = [int(text) for text in data.partition(b"\n")[2].split()]
+    except ValueError:
+        return Usage(-1, -1)  # what no count equals
+    return Usage(sum(numbers[::2]), sum(numbers[1::2]))
 
 
 def check(maildir: int, limit: Quota, size: int, count: int) -> bool:

@@ -224,6 +224,10 @@ class Transaction:
         replay.finish()
         self.mailbox.log_records += replay.count
 
+    def restart(self) -> None:
+        """Go on from the index as it is now: it was changed and written as a whole."""
+        self._take_marks()
+
     # --- the end of a turn ----------------------------------------------------------------------
 
     def publish(self) -> None:

@@ -200,5 +200,6 @@ def test_the_light_reader_agrees(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         assert environment.data_dir() == full.data
         assert environment.run_dir() == full.run_dir
         assert environment.mail_root() == full.mail_root
+        assert environment.mail_volumes() == full.mail_volumes
         assert environment.hostname() == full.hostname
         assert environment.certificate_files() == (full.tls_certificate, full.tls_key)
