@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import random
 import shutil
+import smtplib
 import socket
 import tempfile
 import threading
@@ -31,7 +32,7 @@ from tests.e2e.node import Node
 
 PASSWORD: Final = "correct horse battery staple"
 DOMAIN: Final = "example.test"
-REPLICAS: Final = {"auth": 2, "delivery": 2, "imap": 2, "pop3": 2, "webmail": 1}
+REPLICAS: Final = {"auth": 2, "delivery": 2, "imap": 2, "pop3": 2, "webmail": 1, "exim": 1}
 PORTS: Final[dict[str, tuple[int, ...]]] = {
     "auth": (50051, 9101),
     "delivery": (2424, 8025, 9102),
@@ -39,6 +40,7 @@ PORTS: Final[dict[str, tuple[int, ...]]] = {
     "imap": (1143, 1993, 9104),
     "webmail": (8080, 9105),
 }
+EXIM_PORTS: Final = (25, 465, 587)
 HEALTH: Final = {"auth": 9101, "delivery": 9102, "pop3": 9103, "imap": 9104, "webmail": 9105}
 # Hashes that cost next to nothing, so that the load is on what is tested.
 _SETTINGS: Final = {
@@ -61,11 +63,65 @@ _AUTH_SETTINGS: Final = {
     "RESTANTE_AUTH_GRPC_CERTIFICATE": "/run/rpc/auth.crt",
     "RESTANTE_AUTH_GRPC_KEY": "/run/rpc/auth.key",
     "RESTANTE_AUTH_GRPC_CLIENT_CA": "/run/rpc/ca.crt",
+    "RESTANTE_AUTH_AUTHDAEMON_LISTEN": "*:50053",
     "RESTANTE_AUTH_ARGON2_TIME": "1",
     "RESTANTE_AUTH_ARGON2_MEMORY_KIB": "64",
     "RESTANTE_AUTH_FAILURE_SECONDS": "0",
     "RESTANTE_AUTH_PASSWORD_MIN_SCORE": "0",
 }
+# One client sends more than any should; ports below 1024 need no capability.
+_EXIM_SETTINGS: Final = {
+    "EXIM_HOSTNAME": "mx.example.test",
+    "EXIM_RATE_CLIENT": "1000000/1m",
+    "EXIM_RATE_USER": "1000000/1h",
+    "EXIM_MAX_PER_CLIENT": "100",
+}
+ALIASES: Final = f"""\
+postmaster@{DOMAIN}: fred@{DOMAIN}
+info@{DOMAIN}: fred@{DOMAIN}, ann@{DOMAIN}
+away@{DOMAIN}: somebody@outside.test
+*@catch.test: fred@{DOMAIN}
+"""
+# The rest of the world, for which we are outside: takes everything for its domain into one file.
+_OUTSIDE: Final = f"""\
+primary_hostname = mx.outside.test
+exim_user = Debian-exim
+exim_group = Debian-exim
+deliver_drop_privilege
+tls_advertise_hosts =
+log_file_path = /var/spool/exim4/%slog
+acl_smtp_rcpt = take
+domainlist ours = outside.test
+begin acl
+take:
+  deny  message = 550 5.1.1 nobody of that name
+        domains = +ours
+        local_parts = nobody
+  accept
+begin routers
+here:
+  driver = accept
+  domains = +ours
+  transport = box
+there:
+  driver = manualroute
+  domains = {DOMAIN} : catch.test
+  route_data = exim
+  transport = smtp
+begin transports
+box:
+  driver = appendfile
+  directory = /var/spool/exim4/box
+  maildir_format
+  create_directory
+  envelope_to_add
+  return_path_add
+smtp:
+  driver = smtp
+  hosts_try_chunking =
+begin retry
+* * F,1h,2s
+"""
 _HARDENED: Final[dict[str, Any]] = {
     "read_only": True,
     "cap_drop": ["ALL"],
@@ -102,6 +158,15 @@ def ready(port: int) -> bool:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return int(answer.status) == 200
     except (OSError, http.client.HTTPException):
+        return False
+
+
+def greets(port: int) -> bool:
+    """Return whether an SMTP server answers 220 and not only the engine's proxy."""
+    try:
+        with smtplib.SMTP("127.0.0.1", port, "outside.test", timeout=5):
+            return True
+    except (OSError, smtplib.SMTPException):
         return False
 
 
@@ -148,7 +213,10 @@ class Stack:
         self._make_volume()
         for service, count in self._replicas.items():
             for number in range(1, count + 1):
-                self.start_service(service, number)
+                if service == "exim":
+                    self.start_exim()
+                else:
+                    self.start_service(service, number)
         self.wait_ready()
         return self
 
@@ -221,6 +289,30 @@ class Stack:
             healthcheck={"test": ["NONE"]},  # we ask the health port ourselves
         )
 
+    def start_exim(self) -> None:
+        """Start exim, and a second one that is the outside world."""
+        settings = self.folder / "exim"
+        settings.mkdir()
+        (settings / "aliases").write_text(ALIASES)
+        (settings / "domains").write_text(f"{DOMAIN}\ncatch.test\n")
+        (settings / "routes").write_text("outside.test: outside\n")
+        (settings / "outside.conf").write_text(_OUTSIDE)
+        common: dict[str, Any] = {
+            "ports": EXIM_PORTS,
+            "tmpfs": {"/run/restante-exim": "uid=5000,gid=5000,mode=0750"},
+            "healthcheck": {"test": ["NONE"]},
+            "sysctls": {"net.ipv4.ip_unprivileged_port_start": "0"},
+        }
+        folders = {
+            str(settings): ("/etc/restante-exim", "ro"),
+            str(self.files.tls): ("/run/tls", "ro"),
+        }
+        self.run_node("exim", images.exim(), env=_EXIM_SETTINGS, volumes=folders, **common)
+        outside = ["--", "exim4", "-C", "/etc/restante-exim/outside.conf", "-bdf", "-q2s"]
+        self.run_node(
+            "outside", images.exim(), outside, volumes=folders, entrypoint=["tini"], **common
+        )
+
     def _start_others(self) -> None:
         kept = {str(self.files.secrets): ("/run/secrets", "ro")}
         self.run_node(
@@ -276,6 +368,13 @@ class Stack:
                 )
             except AssertionError as error:
                 raise StartError(f"{error}:\n{node.log(50)}") from None
+        for name in ("exim", "outside"):
+            if name in self.nodes:
+                node = self.nodes[name]
+                try:
+                    wait_until(f"{name} greets", lambda node=node: greets(node.port(25)), seconds)  # type: ignore[misc]  # bound now
+                except AssertionError as error:
+                    raise StartError(f"{error}:\n{node.log(50)}") from None
 
     # --- use --------------------------------------------------------------------------------
 
