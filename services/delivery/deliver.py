@@ -13,9 +13,8 @@ asks for one result per recipient. What happens in between is the same for LMTP 
   the message the rest is swallowed, so that a protocol stays in step.
 """
 
-import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Final
 
@@ -23,10 +22,11 @@ from restante.model import INBOX, Envelope, ErrorKind, MailError
 from restante.runtime.log import get_logger
 from restante.store.account import MailStore
 from restante.store.delivery import SMALL, Incoming
+from restante.store.names import new_id, unique_part
 from restante.store.pool import StorePool
 from services.delivery import metrics
 from services.delivery.recipients import Target
-from services.delivery.trace import ReturnPathRemover, trace_fields
+from services.delivery.trace import ReturnPathRemover, mta_id_of, trace_fields
 
 _log = get_logger(__name__)
 
@@ -40,6 +40,7 @@ class Result:
     target: Target
     error: MailError | None = None
     duplicate: bool = False  # an earlier request with the same key delivered it
+    name: str = ""  # the unique name of a message with a key: what is known at its first read
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +70,31 @@ class Message:
         "_size",
         "_targets",
         "id",
+        "mta_id",
+        "session",
     )
 
-    def __init__(self, depot: Depot, envelope: Envelope, targets: Sequence[Target]) -> None:
-        """`targets` are those of `envelope.recipients`, in order; there is at least one."""
+    def __init__(
+        self,
+        depot: Depot,
+        envelope: Envelope,
+        targets: Sequence[Target],
+        *,
+        session: str = "",
+        mta_id: str | None = "",
+    ) -> None:
+        """`targets` are those of `envelope.recipients`, in order; there is at least one.
+
+        For the log alone: the id of the client's `session`, and the id that the sending MTA gave
+        the message; None takes it from its first Received field.
+        """
         self._depot = depot
         self._targets = targets
         self._sender = "<>" if envelope.sender is None else str(envelope.sender)
         self._peer = envelope.peer
         self._hook = "http" if envelope.protocol.startswith("HTTP") else "lmtp"
-        self.id = secrets.token_hex(8)
+        self.id = new_id()
+        self.session, self.mta_id = session, mta_id
         self._chunks = [trace_fields(envelope, hostname=depot.hostname, id=self.id)]
         self._held = 0
         self._size = 0
@@ -95,6 +111,8 @@ class Message:
             self._fail(MailError(ErrorKind.TOO_LARGE, "The message is too large"))
             return self._incoming is not None
         data = self._remover.feed(data)
+        if self.mta_id is None and data:  # what it gives first has the whole header
+            self.mta_id = mta_id_of(data)
         self._chunks.append(data)
         self._held += len(data)
         return self._held >= _PIECE
@@ -121,6 +139,8 @@ class Message:
         if self._failure is None:
             rest = self._remover.finish()
             if rest:
+                if self.mta_id is None:
+                    self.mta_id = mta_id_of(rest)
                 self._chunks.append(rest)
             try:
                 results = await self._depot.pool.run(self._store, key)
@@ -145,26 +165,38 @@ class Message:
     def _tell(self, results: list[Result]) -> None:
         """One line in the log per message, and one per recipient that did not get it."""
         stored = [r for r in results if r.error is None]
-        if stored:
-            _log.info(
-                "delivered",
-                id=self.id,
-                sender=self._sender,
-                recipient=str(stored[0].target.recipient),
-                more=len(stored) - 1 or None,
-                size=self._size,
-                peer=self._peer,
-            )
+        if stored and stored[0].name:  # each has a name of its own, which says nothing of `id`
+            for result in stored:
+                self._say_delivered(result, 0)
+        elif stored:
+            self._say_delivered(stored[0], len(stored) - 1)
         for result in results:
             if result.error is not None:
                 _log.warning(
                     "not delivered",
                     id=self.id,
+                    mta_id=self.mta_id or None,
+                    session=self.session or None,
                     sender=self._sender,
                     recipient=str(result.target.recipient),
                     reason=result.error.text,
                     peer=self._peer,
                 )
+
+    def _say_delivered(self, result: Result, more: int) -> None:
+        _log.info(
+            "delivered",
+            id=self.id,
+            mta_id=self.mta_id or None,
+            session=self.session or None,
+            sender=self._sender,
+            recipient=str(result.target.recipient),
+            more=more or None,
+            size=self._size,
+            peer=self._peer,
+            name=result.name or None,
+            duplicate=result.duplicate or None,
+        )
 
     def _fail(self, error: MailError) -> None:
         if self._failure is None:
@@ -183,7 +215,7 @@ class Message:
             if sum(map(len, chunks)) > SMALL:
                 # It goes into the tmp/ of the first recipient, who may never have had mail.
                 first.ensure()
-            incoming = Incoming(first)
+            incoming = Incoming(first, self.id)
             self._incoming = incoming
         for chunk in chunks:
             incoming.write(chunk)
@@ -240,7 +272,8 @@ class Message:
                     folder = INBOX  # the detail of the address names no folder
                     continue
                 return Result(target, fault)
-            return Result(target, duplicate=done.duplicate)
+            name = unique_part(done.base) if key is not None else ""
+            return Result(target, duplicate=done.duplicate, name=name)
 
 
 def _word(result: Result) -> str:
@@ -251,4 +284,4 @@ def _word(result: Result) -> str:
 
 
 def _same(result: Result, target: Target) -> Result:
-    return result if result.target is target else Result(target, result.error, result.duplicate)
+    return result if result.target is target else replace(result, target=target)

@@ -181,7 +181,13 @@ class Session:
             self.client_helo or self.helo,
             with_,
         )
-        transaction.message = Message(self.backend.depot, envelope, transaction.targets)
+        transaction.message = Message(
+            self.backend.depot,
+            envelope,
+            transaction.targets,
+            session=self.peer.session,
+            mta_id=None,
+        )
         return transaction.message
 
     # --- message bytes ----------------------------------------------------------------------------
@@ -283,10 +289,17 @@ async def rcpt(session: Session, command: Rcpt) -> Reply:
         return Reply(555, "5.5.4", "IGNOREQUOTA is not offered")
     try:
         target = await session.backend.recipients.find(
-            command.recipient, ignore_quota=command.ignore_quota
+            command.recipient, ignore_quota=command.ignore_quota, session=session.peer.session
         )
     except MailError as fault:
-        _log.info("recipient refused", recipient=str(command.recipient), reason=fault.kind.value)
+        _log.info(
+            "recipient refused",
+            session=session.peer.session,
+            sender="<>" if transaction.mail.sender is None else str(transaction.mail.sender),
+            recipient=str(command.recipient),
+            peer=session.client,
+            reason=fault.kind.value,
+        )
         reply = session.reply_of(fault)
         return Reply(reply.code, reply.status, f"<{command.recipient}> {reply.text}")
     transaction.targets.append(target)

@@ -14,10 +14,12 @@ from typing import Final
 from restante.model import INBOX, Account, Address, ErrorKind, FolderName, MailError
 from restante.model.folder_name import folder_name
 from restante.rpc.revocation import Revocation
+from services.delivery import metrics
 
 _MAX_CACHED: Final = 10_000
 
-Lookup = Callable[[str], Awaitable[Account]]
+Lookup = Callable[[str, str], Awaitable[Account]]
+"""Asked with the address, and with the id of the client's session for the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +53,30 @@ class Recipients:
         self._asked: dict[str, asyncio.Task[Account | MailError]] = {}
         self._changes = 0  # that auth told of
 
-    async def find(self, recipient: Address, *, ignore_quota: bool = False) -> Target:
-        """Resolve one recipient.
+    async def find(
+        self, recipient: Address, *, ignore_quota: bool = False, session: str = ""
+    ) -> Target:
+        """Resolve one recipient, for the `session` of a client.
 
         Raises MailError: NO_SUCH_USER (certain), DISABLED (by setting), TEMPORARY (auth is down).
         """
+        try:
+            account, folder = await self._resolve(recipient, session)
+        except MailError as fault:
+            metrics.recipient_refused(fault)
+            raise
+        metrics.FOUND.inc()
+        return Target(recipient, account, folder, ignore_quota)
+
+    async def _resolve(self, recipient: Address, session: str) -> tuple[Account, FolderName]:
         folder = INBOX
         try:
-            account = await self._account(str(recipient))
+            account = await self._account(str(recipient), session)
         except MailError as fault:
             base = recipient.without_detail(self._separators)
             if fault.kind is not ErrorKind.NO_SUCH_USER or base is recipient:
                 raise
-            account = await self._account(str(base))
+            account = await self._account(str(base), session)
             if self._folders:
                 folder = _folder_of(recipient.detail(self._separators))
         if account.disabled and self._disabled != "accept":
@@ -71,7 +84,7 @@ class Recipients:
             raise MailError(
                 ErrorKind.DISABLED if refused else ErrorKind.TEMPORARY, "The account is disabled"
             )
-        return Target(recipient, account, folder, ignore_quota)
+        return account, folder
 
     def forget(self, revocation: Revocation) -> None:
         """Drop all answers: an account changed, or may have. Few are kept, and not for long."""
@@ -79,18 +92,23 @@ class Recipients:
         self._known.clear()
         self._asked.clear()
 
-    def ask_ahead(self, recipients: list[Address]) -> None:
+    def ask_ahead(self, recipients: list[Address], session: str = "") -> None:
         """Start to look up addresses that are going to be asked for, all at once."""
         if self._seconds:
             for address in recipients:
                 key = str(address)
                 if key not in self._asked and not self._fresh(key):
-                    self._start(key)
+                    self._start(key, session)
 
-    async def _account(self, key: str) -> Account:
+    async def _account(self, key: str, session: str) -> Account:
         answer = self._fresh(key)
-        if answer is None:
-            answer = await asyncio.shield(self._asked.get(key) or self._start(key))
+        if answer is not None:
+            metrics.HIT.inc()
+        else:
+            asked = self._asked.get(key)
+            if asked is not None:
+                metrics.SHARED.inc()
+            answer = await asyncio.shield(asked or self._start(key, session))
         if isinstance(answer, MailError):
             raise MailError(answer.kind, answer.text)
         return answer
@@ -103,15 +121,16 @@ class Recipients:
             return None
         return known[1]
 
-    def _start(self, key: str) -> "asyncio.Task[Account | MailError]":
-        task = self._asked[key] = asyncio.get_running_loop().create_task(self._ask(key))
+    def _start(self, key: str, session: str) -> "asyncio.Task[Account | MailError]":
+        metrics.MISS.inc()
+        task = self._asked[key] = asyncio.get_running_loop().create_task(self._ask(key, session))
         return task
 
-    async def _ask(self, key: str) -> Account | MailError:
+    async def _ask(self, key: str, session: str) -> Account | MailError:
         answer: Account | MailError
         changes = self._changes
         try:
-            answer = await self._lookup(key)
+            answer = await self._lookup(key, session)
         except MailError as fault:
             answer = fault
         finally:

@@ -171,13 +171,26 @@ class ImapConnection(Connection):
         except MailError as error:
             reply = self._failed(session, command, error, Does.FILLS in entry.does)
         except OSError as error:
-            _log.warning("store failed", command=command.name, reason=str(error))
+            _log.warning(
+                "store failed",
+                session=self.session,
+                user=session.user,
+                command=command.name,
+                reason=str(error),
+            )
             counters.error(ErrorKind.TEMPORARY)
             reply = no("The mail store does not answer now.", "UNAVAILABLE")
         except Exception:  # noqa: BLE001 - a fault of ours must not cost the client its session
-            _log.exception("command failed", command=command.name, user=session.user)
+            _log.exception(
+                "command failed",
+                session=self.session,
+                user=session.user,
+                command=command.name,
+            )
             counters.error(ErrorKind.INTERNAL)
             reply = no("Internal error.", "SERVERBUG")
+        if session.reads:
+            session.command_ended()
         if reply.word == "BAD":
             _COUNTED.bad[type(command)].inc()
             self._refusal(reply.line(command.tag))
@@ -196,7 +209,11 @@ class ImapConnection(Connection):
         counters.error(error)
         if error.kind in (ErrorKind.TEMPORARY, ErrorKind.CORRUPT, ErrorKind.INTERNAL):
             _log.warning(
-                "command failed", command=command.name, user=session.user, reason=error.text
+                "command failed",
+                session=self.session,
+                user=session.user,
+                command=command.name,
+                reason=error.text,
             )
         return refusal(error, try_create=fills)
 

@@ -12,6 +12,7 @@ Invariants
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 from enum import IntFlag
 from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
@@ -20,6 +21,8 @@ from restante.model import Account, ErrorKind, FolderName, MailError
 from restante.runtime.log import get_logger, routine
 from restante.runtime.upstream import Upstream
 from restante.store.account import AccountStore
+from restante.store.changes import NAMED, StoreResult
+from restante.store.names import message_id
 from restante.wire.imap import response
 from restante.wire.sasl import offered, takes_passwords
 from services.imap import metrics
@@ -52,6 +55,10 @@ class Client(Protocol):
     @property
     def peer_address(self) -> str:
         """IP address, or "unix"."""
+
+    @property
+    def session(self) -> str:
+        """The id that joins the session's log lines."""
 
     @property
     def secure(self) -> bool:
@@ -99,6 +106,7 @@ class Session:
         "ending",
         "login_failures",
         "out",
+        "reads",
         "selected",
         "starting_tls",
         "store",
@@ -116,6 +124,7 @@ class Session:
         self.ending = False
         self.starting_tls = False  # the handshake follows the reply
         self.login_failures = 0
+        self.reads = 0  # messages that the command at hand has read for the first time
         self.upstream: Upstream | None = None  # serves from here on (option mailhost)
 
     @property
@@ -194,6 +203,7 @@ class Session:
         told = {"actor": actor} if actor else {}
         routine(
             "login",
+            session=client.session,
             user=account.address,
             peer=client.peer_address,
             private=client.secure,
@@ -204,7 +214,13 @@ class Session:
     def login_failed(self, user: str, error: MailError, mechanism: str) -> None:
         """Count and log a failed login; enough of them end the session."""
         metrics.refused(mechanism, error.kind)
-        _log.info("login failed", user=user, peer=self.client.peer_address, reason=error.kind.value)
+        _log.info(
+            "login failed",
+            session=self.client.session,
+            user=user,
+            peer=self.client.peer_address,
+            reason=error.kind.value,
+        )
         if error.kind is ErrorKind.AUTH_FAILED:
             self.login_failures += 1
 
@@ -218,6 +234,28 @@ class Session:
         result = await self.backend.pool.run_as(identity, work, *args, **kwargs)
         self.out.resumed()
         return result
+
+    def first_read(self, result: StoreResult) -> None:
+        """Log the messages on which \\Seen is new, NAMED of one command at most by their ids."""
+        for base in result.read[: max(0, NAMED - self.reads)]:
+            self._tell_read(id=message_id(os.fsdecode(base)))
+        self.reads += result.seen
+
+    def command_ended(self) -> None:
+        """Log how many more messages the command has read for the first time."""
+        if self.reads > NAMED:
+            self._tell_read(more=self.reads - NAMED)
+        self.reads = 0
+
+    def _tell_read(self, **what: str | int) -> None:
+        routine(
+            "first read",
+            **what,
+            session=self.client.session,
+            user=self.user or "",
+            service="imap",
+            folder="/".join(self.selected.name if self.selected else ()) or "INBOX",
+        )
 
     @property
     def read_only(self) -> bool:
@@ -316,6 +354,13 @@ class Session:
 
     def close(self) -> None:
         """Give back everything that the session holds."""
+        self.command_ended()  # one that was cut off may have read messages
         self.unselect()
         if self.account is not None:
-            routine("logout", user=self.account.address, sent=self.out.sent)
+            routine(
+                "logout",
+                session=self.client.session,
+                user=self.account.address,
+                peer=self.client.peer_address,
+                sent=self.out.sent,
+            )

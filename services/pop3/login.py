@@ -142,7 +142,15 @@ def _failed(session: Session, fault: SaslError) -> bytes:
 
 def _attempt(session: Session, user: str, secret: bytes, mechanism: str) -> LoginAttempt:
     peer = session.peer
-    return LoginAttempt(user, secret, "pop3", peer.address, tls=peer.tls, mechanism=mechanism)
+    return LoginAttempt(
+        user,
+        secret,
+        "pop3",
+        peer.address,
+        tls=peer.tls,
+        mechanism=mechanism,
+        session=peer.session,
+    )
 
 
 async def _judged(session: Session, attempt: LoginAttempt, failed: str) -> Admitted | bytes:
@@ -153,7 +161,13 @@ async def _judged(session: Session, attempt: LoginAttempt, failed: str) -> Admit
         admitted = await backend.log_in(attempt)
     except MailError as fault:
         metrics.refused(attempt.mechanism, fault.kind)
-        _log.info("login failed", user=attempt.user, peer=peer.address, reason=fault.kind.value)
+        _log.info(
+            "login failed",
+            session=peer.session,
+            user=attempt.user,
+            peer=peer.address,
+            reason=fault.kind.value,
+        )
         if fault.kind is ErrorKind.AUTH_FAILED:
             return _count_failure(session, error(failed, "AUTH"))
         if fault.kind is ErrorKind.PERMISSION:
@@ -169,7 +183,13 @@ async def _judged(session: Session, attempt: LoginAttempt, failed: str) -> Admit
     refused = _refused_by_options(account, tls=peer.tls)
     if refused:
         metrics.refused(attempt.mechanism, ErrorKind.DISABLED)
-        _log.info("login refused", user=account.address, peer=peer.address, reason=refused)
+        _log.info(
+            "login refused",
+            session=peer.session,
+            user=account.address,
+            peer=peer.address,
+            reason=refused,
+        )
         session.then = Then.CLOSE
         return error(refused)
     if backend.early(account):
@@ -195,6 +215,7 @@ async def _enter(session: Session, attempt: LoginAttempt, admitted: Admitted) ->
     told = {"actor": admitted.actor} if admitted.actor else {}
     routine(
         "login",
+        session=peer.session,
         user=account.address,
         peer=peer.address,
         tls=peer.tls,

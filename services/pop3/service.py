@@ -14,6 +14,7 @@ from restante.store.hints_engine import make_hints
 from restante.store.identity import Identity
 from restante.store.pool import StorePool
 from restante.store.volume import VolumeCheck, Volumes
+from restante.store.volume_probe import VolumeProbe
 from services.pop3 import metrics
 from services.pop3.connection import BUSY, Pop3Connection
 from services.pop3.login_delay import LoginTimes
@@ -55,6 +56,7 @@ class Pop3Service:
             busy=BUSY,
         )
         context.every_beat(lambda: metrics.measure(self.doors.connections()))
+        context.every_beat(VolumeProbe((settings.mail_root, *settings.mail_volumes)).look)
 
     async def drain(self) -> None:
         """Turn away who has not logged in, let the others QUIT within drain_seconds, close."""
@@ -76,7 +78,7 @@ class Pop3Service:
     async def scram_parameters(self, user: str, mechanism: str, peer: Peer) -> tuple[bytes, int]:
         """Ask auth. Raises MailError(AUTH_FAILED | TEMPORARY)."""
         return await self._auth.scram_parameters(
-            user, mechanism=mechanism, service="pop3", peer=peer.address
+            user, mechanism=mechanism, service="pop3", peer=peer.address, session=peer.session
         )
 
     def early(self, account: Account) -> bool:

@@ -210,16 +210,23 @@ class Session:
                     lambda: maildrop.finish(update=False), maildrop.identity
                 )
         except MailError as fault:
-            _log.warning("seen marks not written", user=self._name, reason=fault.text)
+            _log.warning(
+                "seen marks not written",
+                session=self.peer.session,
+                user=self._name,
+                reason=fault.text,
+            )
         finally:
             if not maildrop.try_close():
                 await self.backend.blocking(maildrop.close)
+            self._tell_first_reads(maildrop)
             counts = self.counts
             metrics.RETRIEVED.inc(counts.retrieved)
             metrics.DELETED.inc(counts.deleted)
             metrics.OCTETS.inc(counts.octets)
             routine(
                 "logout",
+                session=self.peer.session,
                 user=self._name,
                 peer=self.peer.address,
                 retr=counts.retrieved,
@@ -228,6 +235,15 @@ class Session:
                 octets=counts.octets,
                 seconds=round(time.monotonic() - counts.started, 3),
             )
+
+    def _tell_first_reads(self, maildrop: Maildrop) -> None:
+        """One line for each message that nobody had read, of the first ones; then their number."""
+        ids, more = maildrop.first_read()
+        who = {"session": self.peer.session, "user": self._name, "service": "pop3"}
+        for id in ids:
+            routine("first read", id=id, **who, folder="INBOX")
+        if more:
+            routine("first read", more=more, **who, folder="INBOX")
 
     @property
     def _name(self) -> str:

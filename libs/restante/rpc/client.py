@@ -188,6 +188,7 @@ class AuthClient:
                 mechanism=attempt.mechanism,
                 challenge=attempt.challenge,
                 authorization=attempt.authorization,
+                session=attempt.session,
             )
         except ValueError:  # a lone surrogate: no such name can exist
             raise MailError(ErrorKind.AUTH_FAILED) from None
@@ -203,7 +204,7 @@ class AuthClient:
         raise MailError(ErrorKind.TEMPORARY, "the account is being changed")
 
     async def scram_parameters(
-        self, user: str, *, mechanism: str, service: str, peer: str = ""
+        self, user: str, *, mechanism: str, service: str, peer: str = "", session: str = ""
     ) -> tuple[bytes, int]:
         """Return salt and iterations of a SCRAM exchange; a user who does not exist has some, too.
 
@@ -211,20 +212,22 @@ class AuthClient:
         """
         try:
             request = auth_pb2.ScramParametersRequest(
-                user=user, mechanism=mechanism, service=service, peer=peer
+                user=user, mechanism=mechanism, service=service, peer=peer, session=session
             )
         except ValueError:
             raise MailError(ErrorKind.AUTH_FAILED) from None
         answer = await self._call(self._stub.ScramParameters, request)
         return answer.salt, answer.iterations
 
-    async def lookup(self, address: str) -> Account:
+    async def lookup(self, address: str, session: str = "") -> Account:
         """Find an account for delivery. Raises MailError(NO_SUCH_USER | TEMPORARY).
+
+        `session` is the id of the session that asks, for auth's log.
 
         A disabled account is found too: `Account.disabled` is the caller's to judge.
         """
         try:
-            request = auth_pb2.LookupRequest(address=address)
+            request = auth_pb2.LookupRequest(address=address, session=session)
         except ValueError:
             raise MailError(ErrorKind.NO_SUCH_USER) from None
         return account_of((await self._call(self._stub.Lookup, request)).account)

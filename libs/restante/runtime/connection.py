@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from restante.runtime import counters
 from restante.runtime.log import get_logger
 from restante.runtime.proxy_protocol import MAX_HEADER, parse
+from restante.runtime.session_id import next_number, session_id
 from restante.runtime.tls import bindings_of, client_name
 from restante.runtime.wheel import Timed
 
@@ -57,6 +58,12 @@ class Peer:
     tls_info: str = ""  # such as "TLSv1.3 TLS_AES_256_GCM_SHA384"
     tls_object: ssl.SSLObject | None = field(default=None, repr=False)
     certificate: str = ""  # the name in the client's verified certificate
+    number: int = field(default_factory=next_number)  # of the connection, for its session id
+
+    @property
+    def session(self) -> str:
+        """The id that joins the log lines of this connection."""
+        return session_id(self.number)
 
     @property
     def bindings(self) -> dict[str, bytes]:
@@ -145,6 +152,11 @@ class Connection(asyncio.Protocol, Timed):
     def listener(self) -> "Listener":
         """The listener that accepted this connection."""
         return self._listener
+
+    @property
+    def session(self) -> str:
+        """The id that joins the log lines of this connection."""
+        return self.peer.session
 
     @property
     def closed(self) -> bool:
@@ -379,11 +391,21 @@ class Connection(asyncio.Protocol, Timed):
             if await self._prepare():
                 await self.run()
         except (ConnectionError, TimeoutError, Interrupted, ssl.SSLError) as error:
-            _log.debug("connection ended", peer=self.peer.address, reason=str(error))
+            _log.debug(
+                "connection ended",
+                session=self.session,
+                peer=self.peer.address,
+                reason=str(error),
+            )
         except asyncio.CancelledError:
             self._transport.abort()
         except Exception:  # noqa: BLE001 - one failed session must not end the others
-            _log.exception("session failed", peer=self.peer.address, user=self._user or None)
+            _log.exception(
+                "session failed",
+                session=self.session,
+                peer=self.peer.address,
+                user=self._user or None,
+            )
             self._listener.failures += 1
             counters.FAILED_SESSIONS.inc()
         finally:
@@ -446,7 +468,12 @@ class Connection(asyncio.Protocol, Timed):
             try:
                 header = parse(data)
             except ValueError as error:
-                _log.warning("bad PROXY header", peer=self.peer.address, reason=str(error))
+                _log.warning(
+                    "bad PROXY header",
+                    session=self.session,
+                    peer=self.peer.address,
+                    reason=str(error),
+                )
                 raise ConnectionAbortedError("bad PROXY header") from None
             if header is not None:
                 break

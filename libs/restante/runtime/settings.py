@@ -139,6 +139,11 @@ class CommonSettings(BaseSettings):
         default_factory=lambda done: done["data"] / "tls" / "key.pem",
         description="PEM private key of the certificate.",
     )
+    tls_sni: AbsolutePath | None = Field(
+        default=None,
+        description="Directory of further certificates, a folder for each name that clients ask"
+        " for (SNI): NAME/tls.crt and tls.key, or fullchain.pem and privkey.pem.",
+    )
     tls_client_ca: AbsolutePath | None = Field(
         default=None,
         description="PEM CAs whose client certificates are asked for, not demanded, in IMAP and"

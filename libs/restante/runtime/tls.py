@@ -1,7 +1,13 @@
-"""Server side TLS: one context from the certificate's files, made anew when they change.
+"""Server side TLS: contexts from certificates' files, made anew when they change.
 
-The files are looked at at most once per second, at a handshake. A change that cannot be loaded
-(half written, key and certificate of different pairs) is logged and the old context stays.
+The files of a certificate are looked at at most once per second, at a handshake that uses it. A
+change that cannot be loaded (half written, key and certificate of different pairs) is logged once
+and the old context stays, until the files change again.
+
+With a directory of certificates (tls_names.py) the name that a client asks for (SNI, RFC 6066
+section 3) chooses among them; the pair of the settings is for every other name and for clients
+that name none. The choice replaces the connection's context during the handshake, so what is asked
+of the connection later (its end point for channel bindings) is that of the certificate it showed.
 
 Client certificates are asked for where a CA for them is set, and never demanded: a client without
 one is served, one with a certificate that does not verify fails the handshake.
@@ -11,6 +17,7 @@ import hashlib
 import os
 import ssl
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -33,14 +40,29 @@ class ServerContext(ssl.SSLContext):
     end_point: bytes = b""
 
 
-class TlsContexts:
-    """The server's TLS contexts. TLS 1.2 at least."""
+Choose = Callable[[str], "ServerContext | None"]
+"""Returns the context for the name that a client asks for, None for the default."""
 
-    def __init__(self, certificate: Path, key: Path, client_ca: Path | None = None) -> None:
-        """Load the pair. Raises MailError(CANNOT) with a text that names the file at fault."""
+
+class TlsContexts:
+    """The server's TLS contexts of one certificate. TLS 1.2 at least."""
+
+    def __init__(
+        self,
+        certificate: Path,
+        key: Path,
+        client_ca: Path | None = None,
+        choose: Choose | None = None,
+    ) -> None:
+        """Load the pair. Raises MailError(CANNOT) with a text that names the file at fault.
+
+        `choose` finds the context of another certificate by the name a client asks for.
+        """
         self._certificate = certificate
         self._key = key
         self._client_ca = client_ca
+        self._choose = choose
+        self._refused: Stamp | None = None  # of files that could not be loaded
         self._stamp = self._look()
         self._looked = time.monotonic()
         self._context = self._load()
@@ -50,15 +72,42 @@ class TlsContexts:
         now = time.monotonic()
         if now - self._looked >= _LOOK_EVERY:
             self._looked = now
-            try:
-                stamp = self._look()
-                if stamp != self._stamp:
-                    self._context = self._load()
-                    self._stamp = stamp
-                    _log.info("tls certificate loaded again", file=str(self._certificate))
-            except MailError as error:
-                _log.warning("tls certificate not loaded, the old one stays", reason=error.text)
+            self._renew()
         return self._context
+
+    def lasting(self) -> ssl.SSLContext:
+        """Return one context for servers that take none per connection: it stays up to date."""
+        context = self._load()
+
+        def newest(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+            connection.context = self._chosen(name) or self.context()
+
+        # Called for every handshake, also of clients that name no server.
+        context.sni_callback = newest
+        return context
+
+    def _renew(self) -> None:
+        stamp: Stamp = ()
+        try:
+            stamp = self._look()
+            if stamp in (self._stamp, self._refused):
+                return
+            self._context = self._load()
+        except MailError as error:
+            if self._refused != stamp:
+                self._refused = stamp
+                _log.warning("tls certificate not loaded, the old one stays", reason=error.text)
+            return
+        self._stamp, self._refused = stamp, None
+        _log.info("tls certificate loaded again", file=str(self._certificate))
+
+    def _chosen(self, name: str | None) -> ServerContext | None:
+        return self._choose(name) if name and self._choose is not None else None
+
+    def _by_name(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        chosen = self._chosen(name)
+        if chosen is not None:
+            connection.context = chosen
 
     def _look(self) -> Stamp:
         files = filter(None, (self._certificate, self._key, self._client_ca))
@@ -75,6 +124,8 @@ class TlsContexts:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+        if self._choose is not None:
+            context.sni_callback = self._by_name
         at = f"{self._certificate} and its key"
         try:
             context.load_cert_chain(self._certificate, self._key)

@@ -20,6 +20,7 @@ from restante.runtime.limits import ConnectionLimits, SharedCounts
 from restante.runtime.readiness import Need, Readiness
 from restante.runtime.settings import ServiceSettings
 from restante.runtime.tls import TlsContexts
+from restante.runtime.tls_names import TlsNames
 
 HEARTBEAT: Final = 10.0  # seconds
 EXIT_CANNOT_START: Final = 1
@@ -75,7 +76,9 @@ class WorkerContext(Generic[S]):
         named = {"tls_certificate", "tls_key"} & s.model_fields_set
         if not named and not (s.tls_certificate.exists() and s.tls_key.exists()):
             return None
-        return TlsContexts(s.tls_certificate, s.tls_key, s.tls_client_ca)
+        names = TlsNames(s.tls_sni, s.tls_client_ca) if s.tls_sni is not None else None
+        choose = names.find if names is not None else None
+        return TlsContexts(s.tls_certificate, s.tls_key, s.tls_client_ca, choose)
 
     def set_ready(self, ready: bool, reason: str = "") -> None:
         """Tell /readyz that this worker can or, for a while, cannot do its work."""

@@ -61,7 +61,11 @@ async def authenticate(session: Session, command: Authenticate) -> Reply:
                 step = exchange.step(await client.ask(step.data))
             else:
                 found = await auth.scram_parameters(
-                    step.user, mechanism=mechanism, service="imap", peer=client.peer_address
+                    step.user,
+                    mechanism=mechanism,
+                    service="imap",
+                    peer=client.peer_address,
+                    session=client.session,
                 )
                 step = exchange.parameters(*found)
     except SaslError as error:
@@ -88,7 +92,13 @@ def _not_here(session: Session, mechanism: str) -> Reply:
 def _attempt(session: Session, user: str, secret: bytes, mechanism: str) -> LoginAttempt:
     client = session.client
     return LoginAttempt(
-        user, secret, "imap", client.peer_address, tls=client.secure, mechanism=mechanism
+        user,
+        secret,
+        "imap",
+        client.peer_address,
+        tls=client.secure,
+        mechanism=mechanism,
+        session=client.session,
     )
 
 

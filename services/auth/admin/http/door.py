@@ -2,7 +2,6 @@
 change while it runs.
 """
 
-import ssl
 from pathlib import Path
 from typing import Final
 
@@ -23,20 +22,7 @@ def make_door(
     drain_seconds: float,
 ) -> HttpServer:
     """Return the server, not started. `certificate` is (chain, key). Raises MailError(CANNOT)."""
-    tls = _context(*certificate) if certificate is not None else None
+    tls = TlsContexts(*certificate).lasting() if certificate is not None else None
     return HttpServer(
         app, address, drain_seconds=drain_seconds, max_connections=MAX_REQUESTS, tls=tls
     )
-
-
-def _context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Return a context that takes the newest certificate for each connection."""
-    contexts = TlsContexts(certificate, key)
-    context = contexts.context()
-
-    def newest(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
-        connection.context = contexts.context()
-
-    # Called for every handshake, also of clients that name no server.
-    context.sni_callback = newest
-    return context
