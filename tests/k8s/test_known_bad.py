@@ -12,7 +12,7 @@ from tests.k8s.test_rendering import Check, invalid
 
 pytestmark = needs_kustomize
 
-Change = Callable[[list[Object]], None]
+Change = Callable[[list[Object]], object]
 
 
 def pod(rendering: list[Object], name: str = "imap", kind: str = "Deployment") -> dict[str, Any]:
