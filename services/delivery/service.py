@@ -10,6 +10,7 @@ from restante.store.account import MailStore
 from restante.store.hints_engine import make_hints
 from restante.store.pool import StorePool
 from restante.store.volume import VolumeCheck, Volumes
+from restante.store.volume_probe import VolumeProbe
 from services.delivery import metrics
 from services.delivery.deliver import Depot
 from services.delivery.http import create_app
@@ -41,6 +42,7 @@ class DeliveryService:
             settings.mail_root, hints=hints, pool=pool, volumes=settings.mail_volumes
         )
         self._auth = AuthClient.by(settings, verdict_seconds=0)
+        context.every_beat(VolumeProbe((settings.mail_root, *settings.mail_volumes)).look)
         recipients = Recipients(
             self._auth.lookup,
             cache_seconds=settings.lookup_cache,

@@ -7,6 +7,7 @@ from restante.store.account import MailStore
 from restante.store.hints_engine import make_hints
 from restante.store.pool import StorePool
 from restante.store.volume import VolumeCheck, Volumes
+from restante.store.volume_probe import VolumeProbe
 from services.imap import metrics
 from services.imap.backend import Authenticator, Backend, names_of
 from services.imap.connection import BUSY, ImapConnection
@@ -56,6 +57,7 @@ class ImapService:
             busy=BUSY,
         )
         context.every_beat(lambda: metrics.measure(self.doors.connections()))
+        context.every_beat(VolumeProbe((settings.mail_root, *settings.mail_volumes)).look)
 
     async def drain(self) -> None:
         """Say BYE to every session, at the latest within drain_seconds, and close the store."""

@@ -183,11 +183,6 @@ class Gauge(Counter):
                 values[labels] = sum(told, own.value if own else 0.0)
         return self.name, self.kind, self.text, self.label_names, (), self.merge, values
 
-    def reset(self) -> None:
-        """See Metric.reset."""
-        super().reset()
-        self._followed.clear()
-
 
 class Histogram(Metric):
     """A distribution, in seconds unless its name says otherwise."""

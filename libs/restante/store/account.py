@@ -34,6 +34,7 @@ from restante.store.handles import FolderHandle, HandleCache
 from restante.store.hints import Hints
 from restante.store.identity import acting
 from restante.store.mailbox import Mailbox
+from restante.store.metrics import QUOTA_REFUSALS
 from restante.store.names import unique_name
 from restante.store.nowait import CachedReader
 from restante.store.owner import Complaints, MailOwner
@@ -431,6 +432,7 @@ class AccountStore:
         with self._quota_root(folder, handle) as root:
             fits = maildirsize.check(root, limit, size, count)
         if not fits:
+            QUOTA_REFUSALS.inc(count)
             raise MailError(ErrorKind.OVER_QUOTA, "mailbox is full")
 
     def charge(

@@ -36,6 +36,7 @@ from typing import Final
 from restante.model import ErrorKind, MailError
 from restante.store.facts import Facts
 from restante.store.lock import locked
+from restante.store.metrics import CACHE_BYTES, CACHE_DAMAGED
 
 FILE_NAME: Final = "restante.cache"
 MEMORY_LIMIT: Final = 64 << 20  # bytes a process keeps over all folders, but for the newest one
@@ -65,6 +66,7 @@ class _Resident:
         self.limit = MEMORY_LIMIT
         self.sizes: OrderedDict[Cache, int] = OrderedDict()
         self.total = 0
+        CACHE_BYTES.follow(self, lambda resident: resident.total)
 
     def set(self, cache: "Cache", size: int) -> None:
         """Note a cache's size as the newest; make the oldest let go until all fit."""
@@ -374,6 +376,7 @@ class Cache:
     def _warn(self, text: str) -> None:
         if not self._warned:
             self._warned = True
+            CACHE_DAMAGED.inc()
             _log.warning("%s of %r: %s; facts are computed anew", FILE_NAME, self._label, text)
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from restante.model import ErrorKind, MailError
+from restante.store.metrics import FSYNC_FILE
 from restante.store.names import unique_name
 
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -64,7 +65,9 @@ def seal(fd: int, date: int | None) -> os.stat_result:
         if date is not None:
             # The access time keeps it young for whoever cleans tmp/ before it is in place.
             os.utime(fd, (time.time(), date))
+        started = time.perf_counter()
         os.fsync(fd)
+        FSYNC_FILE.observe(time.perf_counter() - started)
         status = os.fstat(fd)
     except BaseException:
         with suppress(OSError):  # the first error is the one to report

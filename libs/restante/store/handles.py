@@ -24,6 +24,7 @@ from typing import Final
 from restante.model import FolderName
 from restante.store.identity import Identity
 from restante.store.layout import open_directory, open_folder
+from restante.store.metrics import FSYNC_DIRECTORY, SYNCS_SHARED
 from restante.store.tmpfiles import clean_tmp
 
 MAX_AGE: Final = 2.0  # seconds
@@ -51,11 +52,15 @@ class SharedSync:
         with self._turn:
             if self.failure is None and self._ended < needed:
                 self._begun = number = self._begun + 1
+                started = time.perf_counter()
                 try:
                     os.fsync(self._fd)
                 except OSError as error:
                     self.failure = error
+                FSYNC_DIRECTORY.observe(time.perf_counter() - started)
                 self._ended = number
+            else:
+                SYNCS_SHARED.inc()
             if self.failure is not None:
                 raise OSError(self.failure.errno, "directory sync failed")
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from restante.model import FolderName
+from restante.store.metrics import WATCHES
 
 RESCAN: Final = 45  # seconds
 
@@ -52,6 +53,8 @@ class Hints:
         self._numbers = itertools.count()
         self._round = itertools.cycle(range(len(self._buckets)))
         self._timer: asyncio.TimerHandle | None = None
+        self.rescanning = False  # callbacks come from the slow rescan, not from a hint
+        WATCHES.follow(self, lambda hints: sum(map(len, hints._buckets)))
 
     def start(self) -> None:
         """Bind to the running event loop; what must be there before `publish` can work."""
@@ -91,6 +94,10 @@ class Hints:
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(1.0, self._tick)
         bucket = self._buckets[next(self._round)]
-        for watch in list(bucket):
-            if watch in bucket:  # not cancelled by a callback before it
-                watch.callback()
+        self.rescanning = True
+        try:
+            for watch in list(bucket):
+                if watch in bucket:  # not cancelled by a callback before it
+                    watch.callback()
+        finally:
+            self.rescanning = False

@@ -13,13 +13,16 @@ import ctypes
 import errno
 import os
 import struct
+import time
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from restante.model import FolderName
+from restante.model import INBOX, FolderName
 from restante.store.hints import RESCAN, Callback, Hints, Watch
+from restante.store.layout import disk_name
+from restante.store.metrics import HINT_LAG, HINTS_UP
 
 INDEX: Final = b"restante.index"
 
@@ -28,6 +31,7 @@ _MOVED: Final = 0xC0  # from and to
 _CREATE: Final = 0x100
 _DELETE: Final = 0x200
 _GONE_SELF: Final = 0xC00  # the directory itself was removed or renamed
+_ARRIVED: Final = 0x182  # something was moved here, made, or written to
 _OVERFLOW: Final = 0x4000
 _IGNORED: Final = 0x8000
 _ONLY_DIRECTORY: Final = 0x1000000
@@ -42,8 +46,10 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 class _FolderWatch(Watch):
-    __slots__ = ("descriptors",)
+    __slots__ = ("descriptors", "folder", "maildir")
 
+    maildir: Path
+    folder: FolderName
     descriptors: tuple[int, ...]  # of the kernel: folder, new, cur; empty: rescan only
 
 
@@ -55,11 +61,12 @@ class InotifyHints(Hints):
         self._fd = -1
         self._watches: dict[int, tuple[_FolderWatch, ...]] = {}
         self._complained = False
+        HINTS_UP.follow(self, lambda hints: not hints._complained)
 
     def watch(self, maildir: Path, folder: FolderName, directory: int, callback: Callback) -> Watch:
         """See Hints.watch."""
         watch = _FolderWatch(self, None, callback, self._next_bucket())
-        watch.descriptors = ()
+        watch.maildir, watch.folder, watch.descriptors = maildir, folder, ()
         descriptors: list[int] = []
         try:
             self._open()
@@ -114,13 +121,13 @@ class InotifyHints(Hints):
             data = os.read(self._fd, _BUFFER)
         except BlockingIOError:
             return
-        called: dict[_FolderWatch, None] = {}
+        called: dict[_FolderWatch, bytes] = {}  # with the path of a file that came, or b""
         at = 0
         while at < len(data):
             number, mask, _, length = _EVENT.unpack_from(data, at)
             at += _EVENT.size + length
             if mask & _OVERFLOW:
-                called.update((watch, None) for all_ in self._watches.values() for watch in all_)
+                called.update((watch, b"") for all_ in self._watches.values() for watch in all_)
                 continue
             for watch in self._watches.get(number, ()):
                 inside = watch.descriptors and number == watch.descriptors[0]
@@ -128,12 +135,34 @@ class InotifyHints(Hints):
                     name = data[at - length : at].rstrip(b"\0")
                     if name != INDEX:
                         continue
-                called[watch] = None
+                called[watch] = b""
+                if mask & _ARRIVED and watch.descriptors:
+                    part = ("", "new", "cur")[watch.descriptors.index(number)]
+                    called[watch] = os.path.join(
+                        part.encode(), data[at - length : at].rstrip(b"\0")
+                    )
             if mask & _IGNORED:  # the kernel dropped it: the directory is gone
                 self._watches.pop(number, None)
-        for watch in called:
+        for watch, path in called.items():
             if watch.descriptors:  # not cancelled by a callback before it
+                if path:
+                    _measure(watch, path)
                 watch.callback()
+
+
+def _measure(watch: _FolderWatch, path: bytes) -> None:
+    """Tell how old the change is that we hear of: by ctime, of this machine's clock like ours.
+
+    The kernel stamps files with the time of its last tick, up to 4 ms ago.
+    """
+    folder = os.fsencode(watch.maildir)
+    if watch.folder != INBOX:
+        folder = os.path.join(folder, os.fsencode(disk_name(watch.folder)))
+    try:
+        changed = os.stat(os.path.join(folder, path), follow_symlinks=False).st_ctime
+    except OSError:
+        return  # gone again, or not ours to see
+    HINT_LAG.observe(max(0.0, time.time() - changed))
 
 
 def _checked(result: int) -> int:

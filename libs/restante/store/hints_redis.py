@@ -6,12 +6,17 @@ are dropped while Redis cannot be reached, since the slow rescan finds what they
 Subscriptions are made by a task too; when one is confirmed the folder is called once, for what was
 published before, and so is every folder after a reconnection.
 
+A message holds the time of the change in ms, by the clock of the host that made it, for the metric
+of the hints' lag alone: hosts keep their clocks by NTP, and what their clocks differ by is added or
+taken away (never below 0). Older versions send nothing, and are not measured.
+
 Inotify on the local disk sees only this host's changes, therefore a Redis setting uses Redis only:
 a process also hears of its own host's changes through it, exim's own writes by rescan.
 """
 
 import asyncio
 import random
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +29,7 @@ import structlog
 from restante.model import FolderName
 from restante.store.hints import RESCAN, Callback, Hints, Watch
 from restante.store.layout import disk_name
+from restante.store.metrics import HINT_LAG, HINTS_DROPPED, HINTS_SENT, HINTS_UP
 
 PREFIX: Final = "restante:hint:"
 
@@ -51,7 +57,9 @@ class RedisHints(Hints):
         self._watches: dict[bytes, tuple[Watch, ...]] = {}
         self._unsubscribed: set[bytes] = set()  # watched channels that Redis is not told of
         self._left: set[bytes] = set()  # channels that nobody watches any more
-        self._waiting: dict[bytes, None] = {}  # hints to send
+        self._waiting: dict[bytes, float] = {}  # hints to send, and when the first was made
+        self._listening = False
+        HINTS_UP.follow(self, lambda hints: hints._listening)
         self._publish_event: asyncio.Event
         self._subscribe_event: asyncio.Event
         self._woken = False
@@ -71,9 +79,12 @@ class RedisHints(Hints):
 
     def publish(self, maildir: Path, folder: FolderName) -> None:
         """See Hints.publish. Before `start` there is nobody to send it."""
-        if self._loop is None or len(self._waiting) >= _MAX_WAITING:
+        if self._loop is None:
             return
-        self._waiting[self._channel(maildir, folder)] = None
+        if len(self._waiting) >= _MAX_WAITING:
+            HINTS_DROPPED.inc()
+            return
+        self._waiting.setdefault(self._channel(maildir, folder), time.time())
         if not self._woken:
             self._woken = True
             with suppress(RuntimeError):  # the loop is closed
@@ -136,19 +147,21 @@ class RedisHints(Hints):
             # Taken out one by one: other threads put in at any time.
             while batch := self._take(_BATCH):
                 pipeline = self._client.pipeline(transaction=False)
-                for channel in batch:
-                    pipeline.publish(channel, b"")
+                for channel, made in batch:
+                    pipeline.publish(channel, b"%d" % (made * 1000))
                 try:
                     await pipeline.execute()
+                    HINTS_SENT.inc(len(batch))
                 except _ERRORS as error:
                     self._complain(error)
+                    HINTS_DROPPED.inc(len(batch) + len(self._waiting))
                     self._waiting.clear()
 
-    def _take(self, count: int) -> list[bytes]:
-        taken: list[bytes] = []
+    def _take(self, count: int) -> list[tuple[bytes, float]]:
+        taken: list[tuple[bytes, float]] = []
         with suppress(KeyError):
             while len(taken) < count:
-                taken.append(self._waiting.popitem()[0])
+                taken.append(self._waiting.popitem())
         return taken
 
     # -- listening ---------------------------------------------------------------------------
@@ -170,6 +183,7 @@ class RedisHints(Hints):
             # Its own channel keeps the connection in the subscribed state.
             await pubsub.subscribe(PREFIX.encode())
             self._down = False
+            self._listening = True
             self._unsubscribed = set(self._watches)
             self._left.clear()
             self._subscribe_event.set()
@@ -178,6 +192,7 @@ class RedisHints(Hints):
                 while not subscriber.done():
                     message = await pubsub.get_message(timeout=_IDLE)
                     if message is not None and message["type"] in ("message", "subscribe"):
+                        _measure(message["data"])
                         for watch in self._watches.get(message["channel"], ()):
                             watch.callback()
                 subscriber.result()
@@ -185,6 +200,7 @@ class RedisHints(Hints):
                 subscriber.cancel()
                 await asyncio.gather(subscriber, return_exceptions=True)
         finally:
+            self._listening = False
             with suppress(*_ERRORS):
                 await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis forgot it
 
@@ -203,6 +219,12 @@ class RedisHints(Hints):
         if not self._down:
             self._down = True
             _log.warning("no hints over redis: folders are rescanned", error=str(error))
+
+
+def _measure(data: object) -> None:
+    """Tell how old a hint is, by the publisher's clock and ours."""
+    if isinstance(data, bytes) and data.isdigit() and len(data) < 16:
+        HINT_LAG.observe(max(0.0, time.time() - int(data) / 1000))
 
 
 def _batches(channels: Iterable[bytes]) -> list[list[bytes]]:

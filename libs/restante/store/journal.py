@@ -28,10 +28,12 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from time import perf_counter
 from typing import Final
 
 from restante.model import ErrorKind, MailError
 from restante.store.lock import locked
+from restante.store.metrics import FSYNC_INDEX
 from restante.store.records import (
     HEADER_BYTES,
     MARK_AT,
@@ -76,7 +78,9 @@ class Journal:
         try:
             _write(self.fd, data, self.end)
             if sync:
+                started = perf_counter()
                 os.fdatasync(self.fd)
+                FSYNC_INDEX.observe(perf_counter() - started)
         except OSError:
             # What was written has not been announced; the next reader would drop a torn rest.
             with contextlib.suppress(OSError):

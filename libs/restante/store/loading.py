@@ -5,7 +5,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from restante.model import MailError
-from restante.store import records
+from restante.store import metrics, records
 from restante.store.accountfile import next_uidvalidity
 from restante.store.faults import FULL
 from restante.store.index import Index, Replay
@@ -40,12 +40,17 @@ def catch_up(mailbox: "Mailbox", journal: Journal) -> tuple[Index, Origin]:
             _read_tail(mailbox, journal, index)
         journal.end = mailbox.tail
         return index, Origin.KEPT
-    return _load(mailbox, journal)
+    started = time.perf_counter()
+    loaded, origin = _load(mailbox, journal)
+    metrics.INDEX_LOADS.labels(origin.value).inc()
+    metrics.INDEX_LOAD_SECONDS.observe(time.perf_counter() - started)
+    return loaded, origin
 
 
 def rewrite(mailbox: "Mailbox", journal: Journal, index: Index) -> None:
     """Put a new file with a snapshot of the index in place of the journal. OSError: it stays."""
     journal.replace(index.uidvalidity, index.snapshot())
+    metrics.INDEX_REWRITES.inc()
     mailbox.tail = journal.end
     mailbox.log_records = 0
     mailbox.file_id = journal.header.file_id if journal.header else 0
@@ -84,6 +89,7 @@ def _load(mailbox: "Mailbox", journal: Journal) -> tuple[Index, Origin]:
         # then what other servers left behind is older than what clients know.
         if old is not None and mailbox.unsaved:
             return old, Origin.FRESH  # there was no room for it, and nobody else had any since
+        metrics.SALVAGE_LOST.inc(len(data) > 0)
         mailbox.log_damage_if(len(data) > 0, "nothing could be saved; new UIDVALIDITY")
         origin = Origin.FRESH if data else Origin.UNKNOWN_FOLDER
         return Index(_new_uidvalidity(mailbox)), origin
@@ -137,6 +143,7 @@ def _salvage(
     index.highest_modseq += 1
     # A header of zeros is a first opening that did not come to its end.
     damaged = replay.count > 0 or (journal.header is None and any(data[:SLOT]))
+    (metrics.SALVAGE_DAMAGED if damaged else metrics.SALVAGE_TORN).inc()
     mailbox.log_damage_if(damaged, f"salvaged {replay.count} records")
     try:
         if torn_only:

@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from restante.model import ErrorKind, MailError
+from restante.store.metrics import LOCK_TIMEOUTS, LOCK_WAIT
 
 DEFAULT_TIMEOUT: Final = 30.0  # seconds
 
@@ -64,7 +65,8 @@ def locked(fd: int, *, timeout: float = DEFAULT_TIMEOUT) -> Iterator[None]:
     Excludes every other holder: threads, processes, and hosts of a network volume. Not reentrant.
     Raises MailError(TEMPORARY) after `timeout` seconds or where the file cannot be locked.
     """
-    deadline = time.monotonic() + timeout
+    started = time.monotonic()
+    deadline = started + timeout
     status = os.fstat(fd)
     key = (status.st_dev, status.st_ino)
     with _guard:
@@ -74,9 +76,10 @@ def locked(fd: int, *, timeout: float = DEFAULT_TIMEOUT) -> Iterator[None]:
         mutex.users += 1
     try:
         if not mutex.lock.acquire(timeout=max(timeout, 0)):
-            raise _timed_out()
+            raise _timed_out(timeout)
         try:
-            _acquire(fd, deadline)
+            _acquire(fd, deadline, timeout)
+            LOCK_WAIT.observe(time.monotonic() - started)
             try:
                 yield
             finally:
@@ -90,7 +93,7 @@ def locked(fd: int, *, timeout: float = DEFAULT_TIMEOUT) -> Iterator[None]:
                 del _mutexes[key]
 
 
-def _acquire(fd: int, deadline: float) -> None:
+def _acquire(fd: int, deadline: float, timeout: float) -> None:
     pause = _FIRST_PAUSE
     while True:
         try:
@@ -102,7 +105,7 @@ def _acquire(fd: int, deadline: float) -> None:
             return
         left = deadline - time.monotonic()
         if left <= 0:
-            raise _timed_out()
+            raise _timed_out(timeout)
         time.sleep(min(pause, left))
         pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -124,5 +127,7 @@ def _set(fd: int, what: bytes) -> None:
         fcntl.fcntl(fd, fcntl.F_SETLK, what)
 
 
-def _timed_out() -> MailError:
+def _timed_out(timeout: float) -> MailError:
+    if timeout > 0:  # else nobody wanted to wait, and goes on without it
+        LOCK_TIMEOUTS.inc()
     return MailError(ErrorKind.TEMPORARY, "mailbox is locked by another session, try again")

@@ -43,6 +43,7 @@ from restante.store.index import Index
 from restante.store.journal import NAME
 from restante.store.layout import open_folder
 from restante.store.lines import to_wire
+from restante.store.metrics import FACTS_HIT, FACTS_MISS
 from restante.store.nowait import directory_mtime as cached_mtime
 from restante.store.nowait import head_and_size
 from restante.store.reconcile import reconcile
@@ -453,7 +454,10 @@ class Mailbox:
         columns = self.columns
         rows = [columns.find(uid) for uid in uids]
         bases = [os.fsdecode(columns.base(row)) if row >= 0 else "" for row in rows]
-        return self._facts_cache().peek_many(bases)
+        found = self._facts_cache().peek_many(bases)
+        if None not in found:  # else `facts` is asked next, and counts
+            FACTS_HIT.inc(len(found))
+        return found
 
     def facts(self, uids: Sequence[int]) -> list[Facts | None]:
         """Return facts, parsed where they are not cached; None for messages gone. BLOCKING."""
@@ -474,7 +478,9 @@ class Mailbox:
                 except MailError as error:
                     if error.kind is not ErrorKind.GONE:
                         raise
+        FACTS_HIT.inc(len(found) - len(fresh))
         if fresh:
+            FACTS_MISS.inc(len(fresh))
             cache.put_many(fresh)
             count = len(columns.uids)
             cache.compact(count, lambda: {os.fsdecode(columns.base(row)) for row in range(count)})

@@ -13,8 +13,10 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
+from time import perf_counter
 from typing import Any, Final, ParamSpec, TypeVar
 
+from restante.store import metrics
 from restante.store.identity import Identity, acting
 
 P = ParamSpec("P")
@@ -23,7 +25,7 @@ T = TypeVar("T")
 DEFAULT_THREADS: Final = 16
 
 _Future = asyncio.Future[Any]
-_Job = tuple[Identity | None, Callable[..., Any], tuple[Any, ...], dict[str, Any], _Future]
+_Job = tuple[Identity | None, Callable[..., Any], tuple[Any, ...], dict[str, Any], _Future, float]
 
 
 class StorePool:
@@ -41,6 +43,9 @@ class StorePool:
         self._busy: dict[Identity, int] = {}
         self._parked: dict[Identity, deque[asyncio.Future[None]]] = {}
         self._closed = False
+        metrics.POOL_PENDING.follow(self, lambda pool: pool._pending)
+        metrics.POOL_THREADS.follow(self, lambda pool: len(pool._threads))
+        metrics.POOL_PARKED.follow(self, lambda pool: sum(map(len, pool._parked.values())))
 
     async def run_as(
         self, identity: Identity | None, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs
@@ -77,7 +82,7 @@ class StorePool:
             self._threads.append(thread)
             with acting(None):  # a new thread is who its maker is
                 thread.start()
-        self._jobs.put((identity, fn, args, kwargs, future))
+        self._jobs.put((identity, fn, args, kwargs, future, perf_counter()))
         return future
 
     async def _enter(self, identity: Identity) -> None:
@@ -118,7 +123,8 @@ class StorePool:
     def _work(self) -> None:
         get = self._jobs.get
         while (job := get()) is not None:
-            identity, fn, args, kwargs, future = job
+            identity, fn, args, kwargs, future, queued = job
+            metrics.POOL_WAIT.observe(perf_counter() - queued)
             result: Any = None
             failure: BaseException | None = None
             try:

@@ -28,10 +28,12 @@ import os
 import re
 import stat
 import sys
+from time import perf_counter
 from typing import Final, NamedTuple
 
 from restante.model.flag import LETTERS_OF, flags_of
 from restante.store.faults import GONE
+from restante.store.metrics import LISTINGS
 
 # What os.fsencode does, without its checks of each name.
 _ENCODING: Final = sys.getfilesystemencoding()
@@ -68,7 +70,10 @@ def list_directory(folder: int, name: str) -> list[bytes]:
     """Return the names of possible messages, in no order."""
     fd = os.open(name, _DIRECTORY, dir_fd=folder)
     try:
-        return [e.encode(_ENCODING, _ERRORS) for e in os.listdir(fd) if e[0] != "."]
+        started = perf_counter()
+        names = os.listdir(fd)
+        LISTINGS[name].observe(perf_counter() - started)
+        return [e.encode(_ENCODING, _ERRORS) for e in names if e[0] != "."]
     finally:
         os.close(fd)
 

@@ -13,6 +13,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Final, Generic, Protocol, TypeVar
 
+from restante.store.metrics import MAILBOX_OPENED, MAILBOX_SHARED, MAILBOXES
+
 IDLE_MAILBOXES: Final = 1024  # some KiB each
 IDLE_MESSAGES: Final = 500_000
 
@@ -53,6 +55,8 @@ class SharedMailboxes(Generic[M]):
         self._by_mailbox: dict[int, _Shared[M]] = {}
         self._idle: OrderedDict[Hashable, tuple[M, int]] = OrderedDict()  # with its messages
         self._idle_messages = 0
+        MAILBOXES.follow(self, lambda own: len(own._idle), "warm")
+        MAILBOXES.follow(self, lambda own: len(own._by_mailbox) - len(own._idle), "in use")
 
     def acquire(self, key: Hashable, make: Callable[[], M]) -> M:
         """Return the mailbox of this key, made if need be. BLOCKING; raises what `make` raises."""
@@ -64,7 +68,10 @@ class SharedMailboxes(Generic[M]):
             self._take_idle(key)
         try:
             with shared.opening:
-                if shared.mailbox is None:
+                if shared.mailbox is not None:
+                    MAILBOX_SHARED.inc()
+                else:
+                    MAILBOX_OPENED.inc()
                     mailbox = make()
                     with self._guard:
                         shared.mailbox = mailbox
@@ -87,6 +94,7 @@ class SharedMailboxes(Generic[M]):
             shared = self._by_key.get(key)
             if shared is None or shared.mailbox is None or not fits(shared.mailbox):
                 return None
+            MAILBOX_SHARED.inc()
             shared.users += 1
             self._take_idle(key)
             return shared.mailbox

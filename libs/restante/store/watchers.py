@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from restante.model import MailError
+from restante.store import metrics
 
 if TYPE_CHECKING:
     from restante.store.hints import Watch
@@ -75,19 +77,28 @@ class Watchers:
 
     def _hinted(self) -> None:
         """Refresh in the pool; a hint that comes meanwhile asks for one more."""
+        rescan = self._watch is not None and self._watch.hints.rescanning
+        if not rescan:
+            metrics.HINTS_HEARD.inc()
         if self._task is not None:
             self._again = True
             return
-        self._task = self._loop.create_task(self._refresh())
+        self._task = self._loop.create_task(self._refresh(rescan=rescan))
 
-    async def _refresh(self) -> None:
+    async def _refresh(self, *, rescan: bool) -> None:
         pool = self._mailbox.owner.store.pool
         try:
             while True:
                 self._again = False
-                await pool.run_as(self._mailbox.owner.identity, self._mailbox.refresh)
+                started = time.perf_counter()
+                moved = await pool.run_as(self._mailbox.owner.identity, self._mailbox.refresh)
+                if rescan:
+                    (metrics.RESCAN_FOUND if moved else metrics.RESCAN_NOTHING).inc()
+                elif moved:
+                    metrics.NOTICE.observe(time.perf_counter() - started)
                 if not self._again:
                     return
+                rescan = False
         except MailError as error:
             _log.info("a watched folder could not be refreshed: %s", error)
         finally:

@@ -67,7 +67,7 @@ def test_a_gauge_follows_what_lives() -> None:
     assert gauge.family()[-1] == {("a",): 5}
     del one
     assert gauge.family()[-1] == {("a",): 1}
-    gauge.reset()
+    del two
     assert gauge.family()[-1] == {}
 
 
