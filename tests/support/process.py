@@ -53,13 +53,17 @@ class ServiceProcess:
         *,
         command: tuple[str, ...] | None = None,
         log_path: Path | None = None,
+        root: Path = ROOT,
     ) -> None:
+        """`root`: the tree whose code runs; another one is of another release."""
         self.name = name
         self.data = data
+        self.root = root
         free = {
             f"RESTANTE_{name.upper()}_{field}": "127.0.0.1:0" for field in _FREE_PORTS.get(name, ())
         }
-        self.env = clean_environment(data, {"RESTANTE_WORKERS": "1", **free, **(env or {})})
+        code = {} if root == ROOT else {"PYTHONPATH": f"{root}{os.pathsep}{root / 'libs'}"}
+        self.env = clean_environment(data, {"RESTANTE_WORKERS": "1", **code, **free, **(env or {})})
         self.command = command or (sys.executable, "-m", "services", name)
         self.log_path = log_path or data / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -87,7 +91,7 @@ class ServiceProcess:
                 self.command,
                 env={**self.env, "RESTANTE_READY_FD": str(theirs.fileno())},
                 pass_fds=(theirs.fileno(),),
-                cwd=ROOT,
+                cwd=self.root,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -36,7 +36,7 @@ from restante.store.faults import as_mail_error
 from restante.store.index import LETTERS
 from restante.store.layout import opened
 from restante.store.maildirsize import is_counted
-from restante.store.names import unique_name
+from restante.store.names import renewed, unique_name, with_sizes
 from restante.store.reconcile import reconcile
 from restante.store.records import Added, Kind
 from restante.store.transaction import Transaction
@@ -342,7 +342,7 @@ class _Folder:
             base = row.base
             is_known = base in known if known is not None else turn.index.columns.uid_of_base(base)
             if is_known or base in taken or not _is_name(base):
-                base = unique_name().encode() + b",S=%d,W=%d" % (row.size, row.wire_size)
+                base = _another_name(row)
             taken.add(base)
             uid = row.uid if keep else turn.uidnext
             bits = _keyword_bits(turn, row.keywords)
@@ -360,6 +360,13 @@ class _Folder:
 def _is_name(base: bytes) -> bool:
     """Tell whether a saved base name can be a file's name here."""
     return 0 < len(base) <= 240 and b"/" not in base and b":" not in base and base[:1] != b"."
+
+
+def _another_name(row: Row) -> bytes:
+    """Return a new base name for a message whose own one is taken or of no use."""
+    if _is_name(row.base):
+        return renewed(row.base)
+    return with_sizes(unique_name(), row.size, row.wire_size).encode()
 
 
 def _keyword_bits(turn: Transaction, keywords: Iterable[str]) -> int:
