@@ -345,17 +345,16 @@ class Stack:
         )
 
     def _make_volume(self) -> None:
-        """Mark the mail volume once, in a container that ends."""
-        engine.client().containers.run(
+        """Mark the mail volume, in a container that stays: a tmpfs lives as long as one uses it."""
+        keeper = self.run_node(
+            "volume",
             images.restante(),
-            ["volume", "init"],
-            volumes={self._volume.name: {"bind": "/srv/mail", "mode": "rw"}},
-            labels=engine.LABELS,
-            remove=True,
-            network_disabled=True,
+            ["infinity"],
+            entrypoint=["sleep"],
+            volumes={self._volume.name: ("/srv/mail", "rw")},
             healthcheck={"test": ["NONE"]},
-            **_HARDENED,
         )
+        keeper.run("restante", "volume", "init")
 
     def wait_ready(self, seconds: float = 90) -> None:
         """Wait until all services are ready. Raises StartError."""
