@@ -1,10 +1,17 @@
 """courier-authlib's authdaemond protocol, so that exim and Courier's tools work unchanged.
 
+Over TCP it comes with TLS where there is a certificate: passwords cross the network in AUTH.
+Whoever gets an answer may ask for any account and try passwords under any TCPREMOTEIP: so clients
+show certificates where a CA for them is set, or the network must be the services' own. Hashes are
+never sent unless a setting says so.
+
 One request per connection, then we answer and close. A client may shut down its sending side
 before it reads (exim's ${readsocket} does): the answer still comes. Answers:
   PRE, AUTH   "KEY=value" lines and ".", or exactly "FAIL"; nothing at all for a temporary failure
   PASSWD      "OK" or "FAIL", also for a temporary failure; nothing for too few fields
   ENUMERATE   rows and a final "."; no final "." where a module failed
+  DOMAIN      ours, not Courier's: "OK" for a domain of module sql, "FAIL" for any other, nothing at
+              all for a temporary failure. The other modules know accounts and no domains.
 
 A disabled account: AUTH fails. PRE finds it, since its mail is still delivered, with IMAP, POP3
 and webmail switched off in OPTIONS (SASL EXTERNAL logs in by PRE alone).
@@ -13,6 +20,7 @@ and webmail switched off in OPTIONS (SASL EXTERNAL logs in by PRE alone).
 from base64 import b64decode
 from binascii import Error as BinasciiError
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from restante.model import Account, ErrorKind, MailError, Options
@@ -21,9 +29,12 @@ from restante.runtime.limits import ConnectionLimits
 from restante.runtime.listener import Listener, listen
 from restante.runtime.log import get_logger
 from restante.runtime.settings import ListenAddress
+from restante.runtime.tls import TlsContexts
+from services.auth import metrics
 from services.auth.authenticator import Authenticator
 from services.auth.backends.asked import for_service
 from services.auth.mechanisms.base import Attempt
+from services.auth.names import domain_name
 from services.auth.passwords import schemes
 from services.auth.passwords.cram import HASHES
 
@@ -33,6 +44,7 @@ MAX_LINE: Final = 8191  # bytes with the line's end: shorter than C's BUFSIZ
 READ_SECONDS: Final = 10.0
 WRITE_SECONDS: Final = 30.0
 FAIL: Final = b"FAIL\n"
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 _DISABLED: Final = Options.parse("disableimap=1,disablepop3=1,disablewebmail=1")
 _CRAM: Final = tuple(f"cram-{name}".encode() for name in HASHES)
@@ -44,7 +56,7 @@ class Request:
     """One request; `remote` is TCPREMOTEIP. `fields` by command:
 
     PRE (module, service, user), AUTH (service, type, rest...), PASSWD (service, user, old, new),
-    ENUMERATE ().
+    ENUMERATE (), DOMAIN (name).
     """
 
     command: str
@@ -89,6 +101,8 @@ class Reader:
             return Request("PRE", (module, service, user.lstrip(b" ")), self._remote)
         if word == b"PASSWD":
             return Request("PASSWD", tuple(rest.split(b"\t")), self._remote)
+        if word == b"DOMAIN":
+            return Request("DOMAIN", (rest.strip(b" "),), self._remote)
         if line == b"ENUMERATE":
             return Request("ENUMERATE")
         key, equals, value = line.partition(b"=")
@@ -112,20 +126,28 @@ def _text(data: bytes) -> str:
 class AuthdaemonConnection(Connection):
     """One client."""
 
-    __slots__ = ("_auth", "_send_hashes")
+    __slots__ = ("_auth", "_certificates", "_send_hashes")
 
-    def __init__(self, listener: Listener, auth: Authenticator, *, send_hashes: bool) -> None:
+    def __init__(
+        self, listener: Listener, auth: Authenticator, *, send_hashes: bool, certificates: bool
+    ) -> None:
+        """`certificates`: only clients with a verified one get an answer."""
         super().__init__(listener)
-        self._auth, self._send_hashes = auth, send_hashes
+        self._auth, self._send_hashes, self._certificates = auth, send_hashes, certificates
 
     async def run(self) -> None:
         """Read the request, answer, close."""
+        if self._certificates and not self.peer.certificate:
+            log.warning("authdaemon client without a certificate", peer=self.peer.address)
+            return
         request = await self._request()
         if request is None:
             return
         try:
             await _COMMANDS[request.command](self, request)
+            metrics.AUTHDAEMON.labels(request.command, "ok").inc()
         except MailError as error:
+            metrics.AUTHDAEMON.labels(request.command, error.kind.value).inc()
             # A fault closes without a byte: the client takes that for temporary.
             if error.kind not in _TEMPORARY:
                 self.write(FAIL)
@@ -215,6 +237,16 @@ class AuthdaemonConnection(Connection):
             await self.drain(WRITE_SECONDS)
         self.write(b".\n")
 
+    async def domain(self, request: Request) -> None:
+        """Say whether mail for a domain is ours."""
+        try:
+            name = domain_name(_text(request.fields[0]))
+        except MailError:
+            known = False  # no domain can have that name
+        else:
+            known = await self._auth.chain.has_domain(name)
+        self.write(b"OK\n" if known else FAIL)
+
     def _answer(self, account: Account, stored: str) -> None:
         lines = [
             ("UID", str(account.uid)),
@@ -243,6 +275,7 @@ _COMMANDS: Final = {
     "AUTH": AuthdaemonConnection.auth,
     "PASSWD": AuthdaemonConnection.passwd,
     "ENUMERATE": AuthdaemonConnection.enumerate,
+    "DOMAIN": AuthdaemonConnection.domain,
 }
 
 
@@ -276,11 +309,38 @@ def _row(account: Account) -> bytes:
 
 
 async def serve(
-    address: ListenAddress, auth: Authenticator, *, send_hashes: bool, limits: ConnectionLimits
+    address: ListenAddress,
+    auth: Authenticator,
+    *,
+    send_hashes: bool,
+    limits: ConnectionLimits,
+    tls: tuple[Path, Path, Path | None] | None = None,
 ) -> Listener:
-    """Listen; the socket is open to all, its directory protects it, as authdaemond's."""
+    """Listen; `tls` is certificate, key and the CA of clients: then from the first byte.
+
+    A unix socket is open to all, its directory protects it, as authdaemond's. Raises
+    MailError(CANNOT).
+    """
+    contexts = TlsContexts(*tls) if tls is not None else None
+    if contexts is None and not address.is_unix and address.host not in LOOPBACK:
+        log.warning(
+            "passwords cross the network in clear: set RESTANTE_AUTH_AUTHDAEMON_KEY",
+            address=str(address),
+        )
 
     def factory(listener: Listener) -> Connection:
-        return AuthdaemonConnection(listener, auth, send_hashes=send_hashes)
+        return AuthdaemonConnection(
+            listener,
+            auth,
+            send_hashes=send_hashes,
+            certificates=tls is not None and tls[2] is not None,
+        )
 
-    return await listen(address, factory, limits=limits, unix_mode=0o777)
+    return await listen(
+        address,
+        factory,
+        tls=contexts,
+        implicit_tls=contexts is not None,
+        limits=limits,
+        unix_mode=0o777,
+    )

@@ -32,10 +32,12 @@ from services.auth.authenticator import Authenticator
 from services.auth.backends.base import ModuleContext
 from services.auth.backends.chain import Chain
 from services.auth.backends.sql import SqlBackend
+from services.auth.calls import Calls
 from services.auth.changes import Changes
 from services.auth.database import journal
 from services.auth.database.engine import Database, database_url
 from services.auth.factors.security import Factors
+from services.auth.grpc_tls import GrpcCertificates
 from services.auth.hub import Hub
 from services.auth.login_debug import LoginDebug
 from services.auth.mechanisms.table import MoreMechanisms
@@ -158,7 +160,7 @@ class AuthServer:
         self.audit.start()
         self.changes.start()
         self.admin = self._admin()
-        server = self._server = aio.server(options=_OPTIONS, interceptors=(self.admin.guard,))
+        server = self._server = aio.server(options=_OPTIONS, interceptors=(Calls(), self.admin.guard))
         servicer = AuthServicer(self.authenticator, self.hub, self.changes.replay, self.sessions)
         auth_pb2_grpc.add_AuthServicer_to_server(servicer, server)
         self.admin.serve(server)
@@ -187,6 +189,7 @@ class AuthServer:
                 self.authenticator,
                 send_hashes=self.settings.authdaemon_passwords,
                 limits=self._limits,
+                tls=self.settings.authdaemon_tls(),
             )
         for name in ("", *_NAMES):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -272,12 +275,8 @@ class AuthServer:
                     ErrorKind.CANNOT, "RESTANTE_AUTH_GRPC_CLIENT_CA needs a certificate and key"
                 )
             return None
-        try:
-            pair = (settings.grpc_key.read_bytes(), settings.grpc_certificate.read_bytes())
-            ca = settings.grpc_client_ca.read_bytes() if settings.grpc_client_ca else None
-        except OSError as error:
-            raise MailError(ErrorKind.CANNOT, f"TLS file: {error}") from error
-        return grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)
+        files = settings.grpc_certificate, settings.grpc_key, settings.grpc_client_ca
+        return GrpcCertificates(*files).credentials()
 
 
 def _check_unused(address: ListenAddress) -> None:

@@ -11,7 +11,7 @@ is asked by `check`.
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from restante.model import Account
 from services.auth.database.engine import Database
@@ -94,3 +94,11 @@ class Backend(Protocol):
 
     async def close(self) -> None:
         """Let go of files and connections."""
+
+
+@runtime_checkable
+class KnowsDomains(Protocol):
+    """A module with a list of domains of its own."""
+
+    async def has_domain(self, name: str) -> bool:
+        """Tell whether a canonical name is one of them. Raises MailError(TEMPORARY)."""

@@ -9,9 +9,11 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from time import perf_counter
 
 from restante.model import MailError, Options
-from services.auth.backends.base import Backend, Record
+from services.auth.backends.base import Backend, KnowsDomains, Record
+from services.auth.metrics import MODULE_FAULTS, MODULE_SECONDS
 from services.auth.names import Login
 from services.auth.trace import step
 
@@ -57,6 +59,13 @@ class Chain:
             async for record in module.records():
                 yield module, self._with_defaults(record)
 
+    async def has_domain(self, name: str) -> bool:
+        """True for a domain that a module knows as such, with or without accounts."""
+        for module in self.modules:
+            if isinstance(module, KnowsDomains) and await module.has_domain(name):
+                return True
+        return False
+
     async def close(self) -> None:
         """Close every module."""
         for module in self.modules:
@@ -72,6 +81,12 @@ class Chain:
 
 async def _ask(module: Backend, login: Login) -> Record | None:
     with step(f"module {module.name}") as asked:
-        record = await module.find(login)
+        started = perf_counter()
+        try:
+            record = await module.find(login)
+        except MailError:
+            MODULE_FAULTS.labels(module.name).inc()
+            raise
+        MODULE_SECONDS.labels(module.name).observe(perf_counter() - started)
         asked.answer = "not mine" if record is None else "found"
     return record

@@ -72,6 +72,10 @@ class SqlBackend:
         """Return the account of login.address."""
         return await self._remembered.of(login.address)
 
+    async def has_domain(self, name: str) -> bool:
+        """Tell whether a domain stands in the table, with or without accounts."""
+        return await self.database.run(partial(_has_domain, name=name))
+
     async def records(self) -> AsyncIterator[Record]:
         """Yield every account, by address, in pages: no long transaction, no big list."""
         after = ""
@@ -158,6 +162,11 @@ class SqlBackend:
 def _row(connection: Connection, address: str) -> tuple[int, RowMapping | None]:
     row = connection.execute(_BY_ADDRESS, {"address": address}).mappings().one()
     return row["position"], row if row["address"] is not None else None
+
+
+def _has_domain(connection: Connection, name: str) -> bool:
+    query = select(schema.domains.c.name).where(schema.domains.c.name == name)
+    return connection.execute(query).first() is not None
 
 
 def _page(connection: Connection, after: str) -> tuple[int | None, Sequence[RowMapping]]:

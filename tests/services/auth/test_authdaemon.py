@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from restante.model import ErrorKind, MailError
 from restante.runtime.settings import ListenAddress
 from restante.wire import hmac_state
 from services.auth.authdaemon import MAX_LINE, Reader, Request
@@ -226,6 +227,24 @@ async def test_enumerate(data: Path, server: AuthServer) -> None:
     )
 
 
+async def test_domain(data: Path, server: AuthServer) -> None:
+    assert await ask(data, b"DOMAIN example.test\n") == b"OK\n"
+    assert await ask(data, b"DOMAIN Example.TEST\n") == b"OK\n"
+    assert await ask(data, b"TCPREMOTEIP=192.0.2.1\nDOMAIN example.test\n") == b"OK\n"
+    for name in (b"other.test", b"", b"test", b"a b", b"../x", b"[127.0.0.1]", b"\xff", b"x" * 300):
+        assert await ask(data, b"DOMAIN %s\n" % name) == b"FAIL\n"
+
+
+async def test_a_fault_behind_domain_closes_without_a_byte(
+    data: Path, server: AuthServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(name: str) -> bool:
+        raise MailError(ErrorKind.TEMPORARY, "the database is away")
+
+    monkeypatch.setattr(server.chain, "has_domain", away)
+    assert await ask(data, b"DOMAIN example.test\n") == b""
+
+
 async def test_a_fault_closes_without_a_byte(data: Path) -> None:
     path = data / "userdb"
     path.write_text("fred\thome=/home/fred|uid=1|gid=1|systempw={PLAIN}x\n")
@@ -274,6 +293,7 @@ def test_every_split() -> None:
         (body("imap", "login", "a", "b"), Request("AUTH", (b"imap", b"login", b"a", b"b"))),
         (b"PASSWD a\tb\tc\td\n", Request("PASSWD", (b"a", b"b", b"c", b"d"))),
         (b"ENUMERATE\n", Request("ENUMERATE")),
+        (b"DOMAIN a.test\n", Request("DOMAIN", (b"a.test",))),
         (
             body("imap", "cram-md5", "PDE+", "dGlt", ""),
             Request("AUTH", (b"imap", b"cram-md5", b"PDE+", b"dGlt", b"")),
