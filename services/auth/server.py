@@ -160,7 +160,9 @@ class AuthServer:
         self.audit.start()
         self.changes.start()
         self.admin = self._admin()
-        server = self._server = aio.server(options=_OPTIONS, interceptors=(Calls(), self.admin.guard))
+        server = self._server = aio.server(
+            options=_OPTIONS, interceptors=(Calls(), self.admin.guard)
+        )
         servicer = AuthServicer(self.authenticator, self.hub, self.changes.replay, self.sessions)
         auth_pb2_grpc.add_AuthServicer_to_server(servicer, server)
         self.admin.serve(server)

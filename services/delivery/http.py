@@ -32,6 +32,7 @@ from starlette.requests import ClientDisconnect
 import restante
 from restante.model import Address, Envelope, ErrorKind, MailError
 from restante.runtime import counters
+from restante.runtime.session_id import next_number, session_id
 from restante.store.volume import check_volume
 from restante.wire.lmtp import Reply
 from services.delivery.deliver import Message, Result
@@ -41,6 +42,7 @@ from services.delivery.recipients import Target
 
 _TYPES: Final = ("message/rfc822", "message/global", "application/octet-stream")
 _KEY: Final = re.compile(r"[!-~]{1,255}\Z")
+_MTA_ID: Final = re.compile(r"[A-Za-z0-9._+-]{1,64}\Z")
 _BETWEEN: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
 _RETRY_AFTER: Final = "60"  # seconds
 
@@ -171,6 +173,11 @@ class _Hook:
             str | None,
             Header(description="A request that is sent again under its key delivers once."),
         ] = None,
+        mta_id: Annotated[
+            str | None,
+            Query(description="The sending MTA's id of the message, for the log."),
+        ] = None,
+        x_mta_id: Annotated[str | None, Header(description="In place of `mta_id`.")] = None,
     ) -> JSONResponse:
         """Store one message for its recipients.
 
@@ -189,11 +196,17 @@ class _Hook:
         declared = request.headers.get("content-length", "")
         if declared.isdigit() and (len(declared) > 12 or int(declared) > limit):
             raise _Refused(413, "too_large", f"A message has at most {limit} octets")
-        found = await self._find(envelope.recipients)
+        known_as = x_mta_id if mta_id is None else mta_id
+        if known_as and not _MTA_ID.match(known_as):
+            raise _Refused(400, "bad_mta_id", "mta_id: 1 to 64 letters, digits and . _ + -")
+        session = session_id(next_number())
+        found = await self._find(envelope.recipients, session)
         targets = [target for target in found if isinstance(target, Target)]
         message_id, results = "", list[Result]()
         if targets:
-            message_id, results = await self._store(request, envelope, targets, idempotency_key)
+            message_id, results = await self._store(
+                request, envelope, targets, idempotency_key, (session, known_as or "")
+            )
         return self._answer(message_id, envelope, found, results)
 
     async def recipient(self, address: str) -> RecipientInfo:
@@ -234,18 +247,25 @@ class _Hook:
             "HTTPS" if request.url.scheme == "https" else "HTTP",
         )
 
-    async def _find(self, recipients: tuple[Address, ...]) -> list[Target | MailError]:
-        self._backend.recipients.ask_ahead(list(recipients))
+    async def _find(
+        self, recipients: tuple[Address, ...], session: str
+    ) -> list[Target | MailError]:
+        self._backend.recipients.ask_ahead(list(recipients), session)
         found: list[Target | MailError] = []
         for recipient in recipients:
             try:
-                found.append(await self._backend.recipients.find(recipient))
+                found.append(await self._backend.recipients.find(recipient, session=session))
             except MailError as fault:
                 found.append(fault)
         return found
 
     async def _store(
-        self, request: Request, envelope: Envelope, targets: list[Target], key: str | None
+        self,
+        request: Request,
+        envelope: Envelope,
+        targets: list[Target],
+        key: str | None,
+        known_as: tuple[str, str],  # session, mta_id
     ) -> tuple[str, list[Result]]:
         accepted = Envelope(
             envelope.sender,
@@ -254,7 +274,9 @@ class _Hook:
             envelope.helo,
             envelope.protocol,
         )
-        message = Message(self._backend.depot, accepted, targets)
+        message = Message(
+            self._backend.depot, accepted, targets, session=known_as[0], mta_id=known_as[1]
+        )
         digest = hashlib.sha256(_fingerprint(envelope))
         limit = self._backend.settings.max_message_size
         size = 0

@@ -1,10 +1,13 @@
 """The delivery service of one worker: both hooks, one store, one door to auth."""
 
 import asyncio
+import ssl
 
+from restante.model import ErrorKind, MailError
 from restante.rpc.client import AuthClient
 from restante.runtime.http import HttpServer
 from restante.runtime.listener import Listener, listen
+from restante.runtime.tls import TlsContexts
 from restante.runtime.worker import WorkerContext
 from restante.store.account import MailStore
 from restante.store.hints_engine import make_hints
@@ -81,8 +84,25 @@ class DeliveryService:
                 settings.http_listen,
                 drain_seconds=settings.drain_seconds,
                 max_connections=settings.max_connections,
+                tls=self._http_tls(),
             )
             await self._http.start()
+
+    def _http_tls(self) -> ssl.SSLContext | None:
+        """Return the TLS of the HTTP hook, None for clear text. Raises MailError(CANNOT)."""
+        settings = self._settings
+        certificate, key = settings.http_certificate, settings.http_key
+        if (certificate is None) != (key is None):
+            text = "RESTANTE_DELIVERY_HTTP_CERTIFICATE and _HTTP_KEY are needed together"
+            raise MailError(ErrorKind.CANNOT, text)
+        if certificate is not None and key is not None:
+            return TlsContexts(certificate, key).lasting()
+        if not settings.http_tls:
+            return None
+        if self._context.tls is None:
+            text = "RESTANTE_DELIVERY_HTTP_TLS needs RESTANTE_TLS_CERTIFICATE and _KEY"
+            raise MailError(ErrorKind.CANNOT, text)
+        return self._context.tls.lasting()
 
     async def drain(self) -> None:
         """Let transactions and requests under way end within drain_seconds, then close."""

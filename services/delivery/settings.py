@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 
-from restante.runtime.settings import ListenAddress, Networks, ServiceSettings
+from restante.runtime.settings import AbsolutePath, ListenAddress, Networks, ServiceSettings
 
 
 def _number(value: object) -> object:
@@ -27,6 +27,13 @@ class DeliverySettings(ServiceSettings, env_prefix="RESTANTE_DELIVERY_"):
         None,
         min_length=16,
         description="Bearer token of the HTTP hook; without one, DATA/run/delivery.token is made.",
+    )
+    http_certificate: AbsolutePath | None = Field(
+        None, description="PEM certificate chain of the HTTP hook; without one it is in clear."
+    )
+    http_key: AbsolutePath | None = Field(None, description="PEM key of http_certificate.")
+    http_tls: bool = Field(
+        False, description="HTTP hook with TLS, by RESTANTE_TLS_CERTIFICATE where it has no own."
     )
     max_message_size: int = Field(
         64 << 20, ge=1024, le=1 << 31, description="Octets of a message, by either hook."

@@ -6,6 +6,8 @@ looked up again. A new replica is found when a connection ends, which auth sees 
 in services/auth/server.py).
 """
 
+import os
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -51,6 +53,26 @@ class ClientTls:
             )
         except OSError as error:
             raise MailError(ErrorKind.TEMPORARY, f"TLS file for auth: {error}") from error
+
+    def stamp(self) -> tuple[int, ...]:
+        """Return what changes with the files; () where one is missing."""
+        try:
+            seen = [os.stat(file) for file in (self.ca, self.certificate, self.key) if file]
+        except OSError:
+            return ()
+        return tuple(n for one in seen for n in (one.st_mtime_ns, one.st_ino, one.st_size))
+
+    def check(self) -> None:
+        """Raise MailError(TEMPORARY) where the files are none that a handshake could use.
+
+        gRPC itself takes any octets, and would find out at each connection.
+        """
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+            if self.certificate is not None and self.key is not None:
+                context.load_cert_chain(self.certificate, self.key)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            raise MailError(ErrorKind.TEMPORARY, f"TLS file for auth: {error}") from None
 
     def options(self) -> tuple[tuple[str, str], ...]:
         """Return channel options for the server's name."""

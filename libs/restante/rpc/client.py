@@ -16,6 +16,7 @@ either seen here, before the session exists, or finds it.
 
 import asyncio
 import contextlib
+import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -36,7 +37,7 @@ from restante.rpc.errors import error_of
 from restante.rpc.revocation import Reason, Revocation
 from restante.rpc.sessions import Sessions, parts
 from restante.rpc.verdicts import Verdicts
-from restante.rpc.watch import Watch
+from restante.rpc.watch import SILENCE, Watch
 
 __all__ = [
     "AdminClient",
@@ -49,9 +50,11 @@ __all__ = [
 ]
 
 DEADLINE: Final = 5.0  # seconds
+LOOK_EVERY: Final = 5.0  # seconds between two looks at the files of TLS
 RESTART: Final = 2.0  # seconds that a call waits for an auth service that just went away
 ATTEMPTS: Final = 3  # of a login whose account is revoked while it is checked
 
+_log: Final = logging.getLogger(__name__)
 _EVERYTHING: Final = Revocation("", Reason.CHANGED)
 
 _Q = TypeVar("_Q")
@@ -75,16 +78,13 @@ class AuthClient:
         only after `watch`.
         """
         self._deadline = deadline
-        if tls is None:
-            self._channel = aio.insecure_channel(target, CHANNEL_OPTIONS)
-        else:
-            self._channel = aio.secure_channel(
-                target, tls.credentials(), (*CHANNEL_OPTIONS, *tls.options())
-            )
+        self._target, self._tls = target, tls
+        self._channel = self._open()
         self._stub = auth_pb2_grpc.AuthStub(self._channel)
         self.verdicts = Verdicts(verdict_seconds)
         self._watch: Watch | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
         self._reporting: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -133,6 +133,8 @@ class AuthClient:
             self._stub, revoked=tell, synced=self.verdicts.open, broken=broken, report=report
         )
         self._watching = asyncio.get_running_loop().create_task(watch.run())
+        if self._tls is not None:
+            self._renewing = asyncio.get_running_loop().create_task(self._renew(self._tls))
 
     async def check(self) -> None:
         """Pass while auth answers and misses no change. MailError(TEMPORARY); after `watch`."""
@@ -240,9 +242,46 @@ class AuthClient:
         except aio.AioRpcError as error:
             raise _mail_error(error) from None
 
+    def _open(self) -> aio.Channel:
+        tls = self._tls
+        if tls is None:
+            return aio.insecure_channel(self._target, CHANNEL_OPTIONS)
+        return aio.secure_channel(
+            self._target, tls.credentials(), (*CHANNEL_OPTIONS, *tls.options())
+        )
+
+    async def _renew(self, tls: ClientTls) -> None:
+        """Open another channel whenever the files of TLS have changed.
+
+        gRPC reads them once. The old channel is closed when its last call must have ended.
+        """
+        stamp = tls.stamp()
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            seen = tls.stamp()
+            if seen in (stamp, ()):
+                continue
+            stamp = seen
+            try:
+                tls.check()
+                channel = self._open()
+            except MailError as error:
+                _log.warning("tls certificate not loaded, the old one stays: %s", error.text)
+                continue
+            _log.info("tls certificate loaded again: %s", tls.certificate or tls.ca)
+            old, self._channel = self._channel, channel
+            self._stub = auth_pb2_grpc.AuthStub(channel)
+            if self._watch is not None:
+                self._watch.use(self._stub)
+            try:
+                await asyncio.sleep(self._deadline + RESTART + SILENCE)
+            finally:
+                await old.close()
+
     async def close(self) -> None:
         """Close the channel; calls under way end with TEMPORARY."""
-        tasks = {*self._reporting, *([self._watching] if self._watching else [])}
+        own = (self._watching, self._renewing)
+        tasks = {*self._reporting, *(task for task in own if task is not None)}
         for task in tasks:
             task.cancel()
         if tasks:

@@ -40,6 +40,10 @@ class Watch:
         self.in_sync = False  # the stream runs, and auth says that it misses nothing
         self._delay = RETRY
 
+    def use(self, stub: "auth_pb2_grpc.AuthAsyncStub") -> None:
+        """Go on by another channel: the stream is asked for again at its next message."""
+        self._stub = stub
+
     async def run(self) -> None:
         """Follow until cancelled."""
         while True:
@@ -55,9 +59,10 @@ class Watch:
 
     async def _follow(self) -> None:
         request = auth_pb2.WatchRequest(position=self._position)
-        call: Any = self._stub.Watch(request, wait_for_ready=True)
+        stub = self._stub
+        call: Any = stub.Watch(request, wait_for_ready=True)
         try:
-            while True:
+            while stub is self._stub:
                 async with asyncio.timeout(SILENCE):
                     message = await call.read()
                 if message is aio.EOF:

@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import ipaddress
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from restante.model import ErrorKind, MailError
+from restante.rpc import client as client_module
 from restante.rpc.client import AdminClient, AuthClient, ClientTls
+from restante.rpc.revocation import Revocation
 from restante.runtime.settings import ListenAddress
+from services.auth import grpc_tls
 from services.auth.server import AuthServer
 from tests.services.auth.accounts import add_account
 from tests.services.auth.conftest import make_settings, serving
@@ -154,3 +158,86 @@ async def test_a_half_set_up_is_refused(data: Path, authority: Authority) -> Non
             async with serving(tcp(data, **changes)):
                 pass
         assert caught.value.kind is ErrorKind.CANNOT
+
+
+async def until(found: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(30):
+        while not await found():
+            await asyncio.sleep(0.05)
+
+
+async def test_the_certificate_of_grpc_is_renewed(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New connections get the new one, open ones stay; a broken pair changes nothing."""
+    monkeypatch.setattr(grpc_tls, "_LOOK_EVERY", 0.0)
+    old, new = Authority(tmp_path, "old"), Authority(tmp_path, "new")
+    files = tmp_path / "served.pem", tmp_path / "served.key"
+
+    def show(authority: Authority) -> None:
+        for source, target in zip(authority.issue("auth"), files, strict=True):
+            fresh = target.with_suffix(".new")
+            fresh.write_bytes(source.read_bytes())
+            fresh.replace(target)
+
+    show(old)
+    settings = tcp(data, grpc_certificate=files[0], grpc_key=files[1])
+    async with serving(settings) as server:
+        await add_account(server, "fred@example.test")
+        target = f"127.0.0.1:{server.tcp_port}"
+        first = AuthClient(target, tls=ClientTls(old.file), deadline=5)
+        assert (await first.lookup("fred@example.test")).address == "fred@example.test"
+        files[1].write_text("nonsense")
+        assert await lookup(server, ClientTls(old.file)) == "fred@example.test"
+        show(new)
+        assert await lookup(server, ClientTls(new.file)) == "fred@example.test"
+        assert await lookup(server, ClientTls(old.file)) == "temporary"
+        assert (await first.lookup("fred@example.test")).address == "fred@example.test"
+        await first.close()
+
+
+async def test_a_client_follows_its_files(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CA, certificate and key of a service change; calls and the Watch stream go on."""
+    monkeypatch.setattr(grpc_tls, "_LOOK_EVERY", 0.0)
+    monkeypatch.setattr(client_module, "LOOK_EVERY", 0.02)
+    old, new = Authority(tmp_path, "old"), Authority(tmp_path, "new")
+    served = tmp_path / "served.pem", tmp_path / "served.key", tmp_path / "served.ca"
+    held = tmp_path / "held.pem", tmp_path / "held.key", tmp_path / "held.ca"
+
+    def put(sources: tuple[Path, ...], targets: tuple[Path, ...]) -> None:
+        for source, target in zip(sources, targets, strict=True):
+            fresh = target.with_suffix(".new")
+            fresh.write_bytes(source.read_bytes())
+            fresh.replace(target)
+
+    put((*old.issue("auth"), old.file), served)
+    put((*old.issue("imap"), old.file), held)
+    settings = tcp(data, grpc_certificate=served[0], grpc_key=served[1], grpc_client_ca=served[2])
+    async with serving(settings) as server:
+        await add_account(server, "fred@example.test")
+        tls = ClientTls(held[2], held[0], held[1])
+        client = AuthClient(f"127.0.0.1:{server.tcp_port}", tls=tls, deadline=0.2)
+        breaks = 0
+
+        def revoked(_: Revocation) -> None:
+            nonlocal breaks
+            breaks += 1
+
+        client.watch(revoked)
+        await until(lambda: said(client.verdicts.is_open))
+        before = client._channel
+        put((*new.issue("auth"), new.file), served)
+        held[0].write_text("half of it")
+        await asyncio.sleep(0.1)
+        assert client._channel is before
+        put((*new.issue("imap"), new.file), held)
+        await until(lambda: said(client._channel is not before))
+        assert (await client.lookup("fred@example.test")).address == "fred@example.test"
+        await until(lambda: said(breaks > 0 and client.verdicts.is_open))
+        await client.close()
+
+
+async def said(truth: bool) -> bool:
+    return truth

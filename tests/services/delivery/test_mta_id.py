@@ -1,4 +1,4 @@
-"""The id that the sending MTA gave a message: found in its Received field, whatever stands there."""
+"""The id that the sending MTA gave a message: found in Received, whatever stands there."""
 
 import pytest
 

@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
+from restante.cli.cert import make_certificate
 from tests.support import ServiceProcess, System
+from tests.support.process import StartError
 from tests.support.system import unique_message
 
 FRED = "fred@example.test"
@@ -268,3 +270,35 @@ def test_plain_http_under_tls_port_is_no_crash(system: System) -> None:
             pass
     assert system["delivery"].http("/healthz", "http_listen")[0] == 200
     assert isinstance(system.tls_client(), ssl.SSLContext)
+
+
+def test_the_http_hook_with_tls_that_is_renewed(tmp_path: Path) -> None:
+    with System(tmp_path, ("delivery",), {"RESTANTE_DELIVERY_HTTP_TLS": "true"}) as own:
+
+        def ask(context: ssl.SSLContext) -> int:
+            port = own.address("delivery", "http_listen")[1]
+            client = http.client.HTTPSConnection("localhost", port, timeout=10, context=context)
+            try:
+                client.request("GET", "/healthz")
+                return client.getresponse().status
+            finally:
+                client.close()
+
+        first = own.tls_client()
+        assert ask(first) == 200
+        make_certificate(own.certificate, own.data / "tls" / "key.pem", ["localhost"])
+        give_up = time.monotonic() + 30
+        while True:
+            try:
+                assert ask(own.tls_client()) == 200
+                break
+            except ssl.SSLCertVerificationError:
+                assert time.monotonic() < give_up  # files are looked at once a second
+        with pytest.raises(ssl.SSLCertVerificationError):
+            ask(first)
+
+
+def test_half_a_pair_for_the_http_hook_is_told(tmp_path: Path) -> None:
+    env = {"RESTANTE_DELIVERY_HTTP_CERTIFICATE": str(tmp_path / "c.pem")}
+    with pytest.raises(StartError, match="RESTANTE_DELIVERY_HTTP_CERTIFICATE and _HTTP_KEY"):
+        System(tmp_path, ("delivery",), env).start()
