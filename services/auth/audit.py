@@ -33,8 +33,7 @@ from typing import Final
 
 from restante.model import ErrorKind, MailError
 from restante.runtime.log import always, get_logger
-from restante.runtime.metrics import Counter
-from services.auth import audit_table
+from services.auth import audit_table, metrics
 from services.auth.audit_table import Entry, Query
 from services.auth.database.engine import Database
 
@@ -48,7 +47,6 @@ _PRUNE_SECONDS: Final = 3600.0
 _PRUNE_ROWS: Final = 5_000  # of one transaction: others want the database, too
 
 _TOLD: Final = ("action", "actor", "address", "service", "peer", "result", "detail", "session")
-_DROPPED: Final = Counter("restante_auth_audit_dropped", "Audit rows that the table never got.")
 
 
 class Kind(Enum):
@@ -84,6 +82,13 @@ class Audit:
         self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._prune_at = 0.0
+        metrics.AUDIT_WAITING.follow(self, lambda audit: len(audit._queue))
+        metrics.AUDIT_AGE.follow(self, lambda audit: audit.oldest)
+
+    @property
+    def oldest(self) -> float:
+        """Seconds that the oldest row waits for the table, 0 where none does."""
+        return max(0.0, time.time() - self._queue[0].time) if self._queue else 0.0
 
     def start(self) -> None:
         """Write rows from now on. Raises MailError(CANNOT) where the file cannot be opened."""
@@ -196,7 +201,7 @@ class Audit:
 
     def _say_dropped(self) -> None:
         if self._dropped:
-            _DROPPED.inc(self._dropped)
+            metrics.AUDIT_DROPPED.inc(self._dropped)
             log.error("audit rows were lost; their lines stand in the log", rows=self._dropped)
             self._dropped = 0
 

@@ -9,9 +9,11 @@ answered before `failure_floor` seconds, which covers what the check of a slower
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import Final
 
 from restante.model import Account, ErrorKind, MailError
+from services.auth import metrics
 from services.auth.audit import Audit, Kind
 from services.auth.backends.asked import for_service
 from services.auth.backends.base import Backend, PasswordChange, Record
@@ -100,12 +102,18 @@ class Authenticator:
 
     async def authenticate(self, attempt: Attempt) -> Admission:
         """Judge an attempt. Raises MailError(AUTH_FAILED | DISABLED | TEMPORARY)."""
+        started, result = perf_counter(), "internal"
         try:
             with self._debug.following("authenticate", attempt):
                 admission = await self.judge(attempt)
+            result = "ok"
         except MailError as error:
+            result = error.kind.value
             self._refused("login", attempt, error)
             raise
+        finally:
+            spent = perf_counter() - started
+            metrics.login(attempt.service, attempt.mechanism, result, spent)
         if self._audit is not None:
             match = admission.match
             self._audit.record(

@@ -15,6 +15,7 @@ from typing import Final
 from restante.model import ErrorKind, MailError
 from restante.rpc.auth.v1 import auth_pb2
 from restante.rpc.revocation import Reason, Revocation, revocation_to_message
+from services.auth import metrics
 
 HEARTBEAT: Final = 1.0  # seconds
 _BEHIND: Final = 100_000  # entries that a stream may lag behind
@@ -72,6 +73,8 @@ class Hub:
         self._calm = asyncio.Event()  # nothing is lost
         self._calm.set()
         self._closed = False
+        metrics.STREAMS.follow(self, lambda hub: len(hub._streams))
+        metrics.FOLLOWED.follow(self, lambda hub: not hub._lost)
 
     def sees(self, source: object) -> bool:
         """True while a source sees every change."""
@@ -80,6 +83,7 @@ class Hub:
     def publish(self, revocation: Revocation, position: int = 0) -> None:
         """Tell all streams; `position` 0 for what cannot be asked for again."""
         self.position = position or self.position
+        metrics.REVOCATIONS.labels(revocation.reason.name.lower()).inc()
         entry = _entry(revocation, position)
         for stream in self._streams:
             stream.put(entry)

@@ -10,18 +10,13 @@ from restante.rpc.auth.v1 import auth_pb2, auth_pb2_grpc
 from restante.rpc.convert import account_to_message
 from restante.rpc.errors import abort
 from restante.runtime.log import get_logger
-from restante.runtime.metrics import Counter
+from services.auth import metrics
 from services.auth.authenticator import Authenticator
 from services.auth.hub import Hub, Replay
 from services.auth.mechanisms.base import Attempt
 from services.auth.sessions import SessionReports
 
 log = get_logger(__name__)
-
-_LOGINS = Counter(
-    "restante_auth_logins", "Logins by outcome: ok or the kind of error.", ["outcome"]
-)
-_LOOKUPS = Counter("restante_auth_lookups", "Lookups by outcome.", ["outcome"])
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -35,11 +30,6 @@ class AuthServicer(auth_pb2_grpc.AuthServicer):
         """`replay` reads what a Watch that goes on has missed."""
         self._authenticator, self._sessions = authenticator, sessions
         self._hub, self._replay = hub, replay
-        # Made once: finding a labelled counter costs more than counting.
-        self._logins = {kind: _LOGINS.labels(kind.value) for kind in ErrorKind}
-        self._logins_ok = _LOGINS.labels("ok")
-        self._lookups = {kind: _LOOKUPS.labels(kind.value) for kind in ErrorKind}
-        self._lookups_ok = _LOOKUPS.labels("ok")
 
     async def Authenticate(
         self, request: auth_pb2.AuthenticateRequest, context: Context
@@ -48,11 +38,9 @@ class AuthServicer(auth_pb2_grpc.AuthServicer):
         try:
             admission = await self._authenticator.authenticate(attempt_of(request))
         except MailError as error:
-            self._logins[error.kind].inc()
             await abort(context, error)
         except Exception:  # noqa: BLE001 - whatever it was, it is no verdict
             await _fault(context)
-        self._logins_ok.inc()
         return auth_pb2.AuthenticateResponse(
             account=account_to_message(admission.account),
             reusable=admission.match.reusable,
@@ -101,11 +89,11 @@ class AuthServicer(auth_pb2_grpc.AuthServicer):
         try:
             account = await self._authenticator.lookup(request.address, request.session)
         except MailError as error:
-            self._lookups[error.kind].inc()
+            metrics.LOOKUPS.labels(error.kind.value).inc()
             await abort(context, error)
         except Exception:  # noqa: BLE001 - whatever it was, it is no verdict
             await _fault(context)
-        self._lookups_ok.inc()
+        metrics.LOOKUPS.labels("ok").inc()
         return auth_pb2.LookupResponse(account=account_to_message(account))
 
     async def Enumerate(

@@ -27,6 +27,7 @@ from typing import Final
 
 from restante.model import ErrorKind, MailError
 from restante.runtime.log import get_logger
+from services.auth import metrics
 
 log = get_logger(__name__)
 
@@ -109,6 +110,9 @@ class HelperPool:
         self._streams = asyncio.Semaphore(_STREAMS)
         self._busy = 0
         self._closed = False
+        metrics.PAM_HELPERS.follow(self, lambda pool: pool._busy, "busy")
+        metrics.PAM_HELPERS.follow(self, lambda pool: len(pool._idle), "idle")
+        metrics.PAM_WAITING.follow(self, lambda pool: len(pool._questions) - pool._busy)
 
     async def ask(self, kind: bytes, *fields: bytes) -> Fields:
         """Return a helper's answer to `fields`. Raises MailError(TEMPORARY)."""
@@ -190,9 +194,11 @@ class HelperPool:
             async with asyncio.timeout(self._timeout):
                 return await waiting
         except TimeoutError:
+            metrics.PAM_FAILURES.inc()
             log.warning("killed: no answer in time", who=self._name, seconds=self._timeout)
             raise _temporary(f"{self._name} did not answer in time") from None
         except (OSError, EOFError, ValueError, struct.error) as error:
+            metrics.PAM_FAILURES.inc()
             log.warning("a helper died", who=self._name, error=type(error).__name__)
             raise _temporary(f"{self._name} did not answer") from error
 

@@ -33,6 +33,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from restante.model import ErrorKind, MailError
 from restante.runtime.log import get_logger
+from services.auth import metrics
 from services.auth.database import drivers, migrate
 from services.auth.database.drivers import Limits, database_url
 from services.auth.database.generation import Generation
@@ -71,6 +72,7 @@ class Database:
         self._reader = self._writer if self.is_sqlite else drivers.reading_engine(url, limits)
         self._replicas = Replicas(replicas, limits)
         self._pool = ThreadPoolExecutor(limits.connections, thread_name_prefix="sql")
+        metrics.DATABASE_WAITING.follow(self, lambda own: own._pool._work_queue.qsize())
         self._preparing = threading.Lock()
         self._generation: Generation | None = None
         self.prepared = False
@@ -143,6 +145,14 @@ class Database:
             raise self._fault(error) from error
 
     def _begin(self, work: Callable[[Connection], _T], write: bool) -> _T:
+        started = time.perf_counter()
+        try:
+            return self._work(work, write)
+        finally:
+            spent = time.perf_counter() - started
+            metrics.DATABASE_SECONDS.labels("write" if write else "read").observe(spent)
+
+    def _work(self, work: Callable[[Connection], _T], write: bool) -> _T:
         if not (write or self.is_sqlite):
             with self._reader.connect() as connection:
                 return work(connection)
@@ -170,6 +180,7 @@ class Database:
             patient.dispose()
 
     def _fault(self, error: Exception) -> MailError:
+        metrics.DATABASE_FAULTS.inc()
         log.error("accounts database failed", error=str(getattr(error, "orig", error)))
         return MailError(ErrorKind.TEMPORARY, "the accounts database cannot be used")
 

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, TypeVar
 
+from services.auth import metrics
 from services.auth.database.engine import Database
 
 _T = TypeVar("_T")
@@ -33,13 +34,16 @@ class Remembered(Generic[_T]):
         """Return what is remembered or read of an address."""
         stamp = self._database.stamp()
         if stamp is None:
+            metrics.ACCOUNT_UNSURE.inc()
             return await self._read(address)
         if stamp != self._stamp:
             self._known.clear()
             self._stamp = stamp
         elif address in self._known:
             self._known.move_to_end(address)
+            metrics.ACCOUNT_HIT.inc()
             return self._known[address]
+        metrics.ACCOUNT_MISS.inc()
         found = await self._read(address)
         certain = found is not None or self._database.is_sqlite
         if certain and stamp == self._stamp:  # nobody else saw a newer one meanwhile

@@ -24,6 +24,7 @@ from typing import Final, TypeVar
 import argon2
 
 from restante.model import ErrorKind, MailError
+from services.auth import metrics
 from services.auth.passwords import schemes
 
 _T = TypeVar("_T")
@@ -57,6 +58,7 @@ class Verifier:
         self._waiting = 0
         self._dummy = self._hasher.hash(secrets.token_bytes(24))
         self.work: Counter[str] = Counter()  # hashes computed, by scheme; "hit" for remembered
+        metrics.VERIFY_WAITING.follow(self, lambda own: own._waiting)
 
     async def hash(self, password: bytes) -> str:
         """Return a new hash of the default scheme. Raises MailError(BAD_REQUEST | TEMPORARY)."""
@@ -97,6 +99,7 @@ class Verifier:
         if key in self._known:
             self._known.move_to_end(key)
             self.work["hit"] += 1
+            metrics.VERIFY_HIT.inc()
             return True
         flying = self._flying.get(key)
         if flying is None:
@@ -132,12 +135,15 @@ class Verifier:
 
     async def _check(self, key: bytes, stored: str, password: bytes) -> bool:
         self._enter()
+        scheme = schemes.scheme_of(stored) or "none"
+        metrics.VERIFY_MISS.inc()
         try:
             loop = asyncio.get_running_loop()
-            fits = await loop.run_in_executor(self._pool, schemes.verify, stored, password)
+            check = metrics.timed(scheme, schemes.verify)
+            fits = await loop.run_in_executor(self._pool, check, stored, password)
         finally:
             self._waiting -= 1
-        self.work[schemes.scheme_of(stored) or "none"] += 1
+        self.work[scheme] += 1
         if fits:
             self._known[key] = None
             if len(self._known) > self._remembered:
@@ -151,5 +157,6 @@ class Verifier:
 
     def _enter(self) -> None:
         if self._waiting >= self._queue:
+            metrics.VERIFY_REFUSALS.inc()
             raise MailError(ErrorKind.TEMPORARY, "too many logins at once")
         self._waiting += 1

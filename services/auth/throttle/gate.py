@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from restante.model import ErrorKind, MailError
+from services.auth.metrics import THROTTLE_REFUSALS
 
 
 def refusal() -> MailError:
-    """Return what an attempt meets that would have to wait too long."""
+    """Return, and count, what an attempt meets that would have to wait too long."""
+    THROTTLE_REFUSALS.inc()
     return MailError(ErrorKind.TEMPORARY, "too many failed logins, try again later")
 
 

@@ -22,6 +22,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from services.auth.metrics import THROTTLE_WAIT
 from services.auth.throttle.counters import Counters, LocalCounters, Pace, Scope
 from services.auth.throttle.gate import Gates, refusal
 from services.auth.throttle.places import network_of
@@ -112,6 +113,7 @@ class Throttle:
         if slot.late:
             raise refusal()
         if slot.wait:
+            THROTTLE_WAIT.observe(slot.wait)
             await self._sleep(slot.wait)
         return slot.dirty
 
