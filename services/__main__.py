@@ -82,12 +82,35 @@ def _command_line() -> int:
 
         doctor(
             {name: partial(_settings_class, path) for name, path in SETTINGS.items()},
+            (_sealed_factors,),
             quiet=quiet,
             json=json,
         )
 
     app(prog_name="restante")
     return 0
+
+
+def _sealed_factors(settings: Any) -> Any:
+    """A check of doctor's: does auth's secret fit its database?"""
+    from restante.cli.doctor.finding import fail, ok, warn
+    from services.auth.factors.sealed import look_at_sealed
+
+    if "auth" not in settings:
+        return
+    what, found = "secret of auth", look_at_sealed(settings["auth"])
+    advice = "restore RESTANTE_AUTH_SECRET, or DATA/auth/secret, from the time of the database"
+    if found.fault:
+        yield warn(what, f"cannot be compared with the database ({found.fault})", "see above")
+    elif found.shut and not found.secret:
+        yield fail(what, f"is not there; {found.shut} second factors were sealed with it", advice)
+    elif found.shut:
+        text = f"does not open {found.shut} of {found.shut + found.opened} second factors"
+        yield fail(what, text, f"{advice}; else `restante security reset` for each account")
+    elif found.opened:
+        yield ok(what, f"opens the second factors of {found.opened} accounts")
+    else:
+        yield ok(what, "no second factors are sealed with it")
 
 
 def _settings_class(path: str) -> Any:

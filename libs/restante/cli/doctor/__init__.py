@@ -4,7 +4,7 @@ Each check yields findings; none changes anything but for a file that it writes 
 and removes again. Exit code 1 where something FAILs.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Final
 
@@ -16,6 +16,8 @@ from restante.cli.doctor.finding import FAIL, OK, WARN, Finding, fail
 from restante.cli.doctor.settings import SettingsClass, check_settings, check_variables
 from restante.runtime.settings import ServiceSettings
 
+Check = Callable[[Mapping[str, ServiceSettings]], Iterator[Finding]]
+
 # Each takes the settings of the services that could be read.
 _CHECKS: Final = (
     files.check,
@@ -26,8 +28,8 @@ _CHECKS: Final = (
 )
 
 
-def examine(classes: Mapping[str, SettingsClass]) -> Iterator[Finding]:
-    """Yield all findings. `classes` are the settings of each service."""
+def examine(classes: Mapping[str, SettingsClass], more: Sequence[Check] = ()) -> Iterator[Finding]:
+    """Yield all findings. `classes` are the settings of each service; `more`: further checks."""
     settings: dict[str, ServiceSettings] = {}
     for name, settings_class in classes.items():
         found, finding = check_settings(name, settings_class)
@@ -37,7 +39,7 @@ def examine(classes: Mapping[str, SettingsClass]) -> Iterator[Finding]:
     yield from check_variables(classes)
     if not settings:
         return
-    for check in _CHECKS:
+    for check in (*_CHECKS, *more):
         try:
             yield from check(settings)
         except Exception as error:  # noqa: BLE001 - one check that breaks must not hide the others
@@ -47,13 +49,14 @@ def examine(classes: Mapping[str, SettingsClass]) -> Iterator[Finding]:
 
 def doctor(
     classes: Mapping[str, SettingsClass],
+    more: Sequence[Check] = (),
     *,
     quiet: bool = False,
     json: bool = False,
 ) -> None:
     """Print all findings, with `quiet` only what is not OK, and end with the exit code."""
     findings = []
-    for finding in examine(classes):
+    for finding in examine(classes, more):
         findings.append(finding)
         if not json and not (quiet and finding.status == OK):
             typer.echo(output.plain(f"{finding.status:<4}  {finding.what}: {finding.text}"))
