@@ -30,8 +30,7 @@ def data(tmp_path: Path) -> Path:
             code = pyotp.TOTP(begun.secret).at(int(time.time()))
             stub.ConfirmTotp(pb.ConfirmTotpRequest(code=code), metadata=token, timeout=10)
         create_volume(system.mail_root)
-        kept = system.data
-    return kept
+        return system.data
 
 
 def test_the_secret_fits_or_not(data: Path) -> None:
