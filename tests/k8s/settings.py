@@ -121,6 +121,8 @@ def targets(objects: Sequence[Object]) -> list[str]:
     for workload in services_pods(objects):
         for where, container in containers(workload):
             target = environment(objects, container).get("RESTANTE_AUTH_TARGET", "")
+            if container["args"] == ["auth"] and not target:
+                continue  # `restante` finds its own service by the unix socket
             host, _, port = target.rpartition(":")
             if int(port or 0) not in doors.get(host, set()):
                 wrong.append(f"{where}: RESTANTE_AUTH_TARGET: there is no Service at {target}")

@@ -224,7 +224,7 @@ FAULTS: Final[dict[str, tuple[Check, Change]]] = {
     ),
     "auth called at a port that it has not": (
         settings.targets,
-        lambda r: config(r, "restante-common").update(RESTANTE_AUTH_TARGET="auth:50052"),
+        lambda r: config(r, "restante-imap").update(RESTANTE_AUTH_TARGET="auth:50052"),
     ),
     "workers by the node's CPUs": (
         settings.processes,
