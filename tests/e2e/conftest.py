@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e import engine
+from tests.e2e import engine, front
+from tests.e2e.compose import ComposeStack
+from tests.e2e.front import Front
 from tests.e2e.stack import Stack
 
 
@@ -24,3 +26,18 @@ def stack(docker_engine: None) -> Iterator[Stack]:
     """Return the stack that tests share which do it no harm."""
     with Stack() as stack:
         yield stack
+
+
+@pytest.fixture(scope="session")
+def compose(docker_engine: None) -> Iterator[ComposeStack]:
+    """Return the stack of compose.yaml."""
+    with ComposeStack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module", params=["testcontainers", "compose"])
+def system(request: pytest.FixtureRequest) -> Front:
+    """Return what programs see of either stack."""
+    if request.param == "compose":
+        return front.of_compose(request.getfixturevalue("compose"))
+    return front.of_stack(request.getfixturevalue("stack"))

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import docker.errors
-
 from tests.e2e import engine
 
 
@@ -101,19 +99,19 @@ class Node:
         """Let them go on."""
         self.container.unpause()
 
-    def disconnect(self) -> dict[str, list[str]]:
+    def disconnect(self) -> dict[str, dict[str, Any]]:
         """Cut it off from all networks; return what `connect` needs."""
         self.container.reload()
-        networks = {
-            name: [alias for alias in found.get("Aliases") or [] if not self.id.startswith(alias)]
-            for name, found in self.container.attrs["NetworkSettings"]["Networks"].items()
-        }
+        networks = {}
+        for name, found in self.container.attrs["NetworkSettings"]["Networks"].items():
+            aliases = [one for one in found.get("Aliases") or [] if not self.id.startswith(one)]
+            fixed = (found.get("IPAMConfig") or {}).get("IPv4Address")
+            networks[name] = {"aliases": aliases, **({"ipv4_address": fixed} if fixed else {})}
         for name in networks:
             engine.client().networks.get(name).disconnect(self.id, force=True)
         return networks
 
-    def connect(self, networks: dict[str, list[str]]) -> None:
-        """Connect it again under the names that it had."""
-        for name, aliases in networks.items():
-            with contextlib.suppress(docker.errors.NotFound):
-                engine.client().networks.get(name).connect(self.id, aliases=aliases)
+    def connect(self, networks: dict[str, dict[str, Any]]) -> None:
+        """Connect it again, under the names and the fixed address that it had."""
+        for name, options in networks.items():
+            engine.client().networks.get(name).connect(self.id, **options)

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import docker.errors
+from docker.types import EndpointConfig, IPAMConfig, IPAMPool
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
@@ -29,10 +30,19 @@ from restante.rpc.admin_client import AdminClient
 from restante.rpc.channel import ClientTls
 from tests.e2e import engine, images, secrets
 from tests.e2e.node import Node
+from tests.support.process import ROOT
 
 PASSWORD: Final = "correct horse battery staple"
 DOMAIN: Final = "example.test"
-REPLICAS: Final = {"auth": 2, "delivery": 2, "imap": 2, "pop3": 2, "webmail": 1, "exim": 1}
+REPLICAS: Final = {
+    "auth": 2,
+    "delivery": 2,
+    "imap": 2,
+    "pop3": 2,
+    "webmail": 1,
+    "exim": 1,
+    "balancer": 1,
+}
 PORTS: Final[dict[str, tuple[int, ...]]] = {
     "auth": (50051, 9101),
     "delivery": (2424, 8025, 9102),
@@ -41,6 +51,7 @@ PORTS: Final[dict[str, tuple[int, ...]]] = {
     "webmail": (8080, 9105),
 }
 EXIM_PORTS: Final = (25, 465, 587)
+BALANCER_PORTS: Final = (1110, 1995, 1143, 1993, 8443)
 HEALTH: Final = {"auth": 9101, "delivery": 9102, "pop3": 9103, "imap": 9104, "webmail": 9105}
 # Hashes that cost next to nothing, so that the load is on what is tested.
 _SETTINGS: Final = {
@@ -186,7 +197,11 @@ class Stack:
         self.name = f"{engine.PROJECT_PREFIX}{engine.OWNER}-{random.randrange(10**6):06d}"
         self.nodes: dict[str, Node] = {}
         self._replicas, self._settings, self._mail = replicas, dict(settings or {}), mail
-        self._network = Network(docker_network_kw={"labels": engine.LABELS})
+        # As in compose.yaml: the balancer alone has .2, and is believed whom it speaks for.
+        self._net = f"10.{random.randrange(64, 128)}.{random.randrange(256)}"
+        pool = IPAMPool(f"{self._net}.0/24", f"{self._net}.128/25", f"{self._net}.1")
+        network = {"labels": engine.LABELS, "ipam": IPAMConfig(pool_configs=[pool])}
+        self._network = Network(docker_network_kw=network)
         self._containers: list[DockerContainer] = []
         self._volume: Any = None
 
@@ -215,6 +230,8 @@ class Stack:
             for number in range(1, count + 1):
                 if service == "exim":
                     self.start_exim()
+                elif service == "balancer":
+                    self.start_balancer()
                 else:
                     self.start_service(service, number)
         self.wait_ready()
@@ -276,7 +293,9 @@ class Stack:
         folders[str(self.files.tls)] = ("/run/tls", "ro")
         folders[str(self.files.rpc)] = ("/run/rpc", "ro")
         folders[self._volume.name] = ("/srv/mail", "rw")
-        own = _AUTH_SETTINGS if service == "auth" else {}
+        own = dict(_AUTH_SETTINGS) if service == "auth" else {}
+        if service in ("imap", "pop3"):
+            own[f"RESTANTE_{service.upper()}_PROXY_PROTOCOL_FROM"] = f"{self._net}.2/32"
         return self.run_node(
             f"{service}-{number}",
             images.restante(),
@@ -287,6 +306,29 @@ class Stack:
             aliases=(service,),
             tmpfs={"/var/lib/restante": "uid=5000,gid=5000,mode=0700"},
             healthcheck={"test": ["NONE"]},  # we ask the health port ourselves
+        )
+
+    def start_balancer(self) -> None:
+        """Start the balancer of compose.yaml."""
+        whole = (self.files.tls / "tls.crt").read_text() + (self.files.tls / "tls.key").read_text()
+        tls = self.folder / "balancer"
+        tls.mkdir()
+        (tls / "tls.crt").write_text(whole)
+        settings = ROOT / "deploy/compose/haproxy.cfg"
+        address = EndpointConfig(
+            engine.client().api._version, aliases=["balancer"], ipv4_address=f"{self._net}.2"
+        )
+        self.run_node(
+            "balancer",
+            images.third_party(images.HAPROXY),
+            env={"HTTPS_PORT": "443"},
+            volumes={
+                str(settings): ("/usr/local/etc/haproxy/haproxy.cfg", "ro"),
+                str(tls): ("/run/tls", "ro"),
+            },
+            ports=BALANCER_PORTS,
+            networking_config={self._network.name: address},
+            healthcheck={"test": ["NONE"]},
         )
 
     def start_exim(self) -> None:
@@ -306,6 +348,7 @@ class Stack:
         folders = {
             str(settings): ("/etc/restante-exim", "ro"),
             str(self.files.tls): ("/run/tls", "ro"),
+            str(self.files.rpc): ("/run/rpc", "ro"),
         }
         self.run_node("exim", images.exim(), env=_EXIM_SETTINGS, volumes=folders, **common)
         outside = ["--", "exim4", "-C", "/etc/restante-exim/outside.conf", "-bdf", "-q2s"]
@@ -392,12 +435,21 @@ class Stack:
         host, port = self.address("auth", 50051, number)
         return AdminClient(f"{host}:{port}", self.files.admin_token, tls=tls)
 
-    def add_account(self, address: str, *, quota: str = "", options: str = "") -> None:
-        """Create an account, and its domain where it is new."""
+    def add_domain(self, name: str) -> None:
+        """Create a domain where it is new."""
         with self.admin() as admin:
             try:
-                admin.create_domain(address.rpartition("@")[2])
+                admin.create_domain(name)
             except MailError as error:
                 if error.kind is not ErrorKind.ALREADY_EXISTS:
                     raise
-            admin.create_account(address, PASSWORD, quota=quota, options=options)
+
+    def add_account(self, address: str, *, quota: str = "", options: str = "") -> None:
+        """Create an account where it is new, and its domain."""
+        self.add_domain(address.rpartition("@")[2])
+        with self.admin() as admin:
+            try:
+                admin.create_account(address, PASSWORD, quota=quota, options=options)
+            except MailError as error:
+                if error.kind is not ErrorKind.ALREADY_EXISTS:
+                    raise

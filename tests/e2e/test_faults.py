@@ -25,7 +25,11 @@ REPORT = Path(os.environ.get("RESTANTE_E2E_REPORT", ROOT / "bench-results" / "e2
 
 
 def doors(stack: Stack) -> Doors:
-    """Return where clients go: all replicas of a service."""
+    """Return where clients go: to the balancer and exim where there are such, else to replicas."""
+
+    def balanced(port: int) -> list[tuple[str, int]]:
+        node = stack.nodes.get("balancer")
+        return [("127.0.0.1", node.port(port))] if node else []
 
     def all_of(service: str, port: int) -> list[tuple[str, int]]:
         return [("127.0.0.1", n.port(port)) for n in stack.services() if n.service == service]
@@ -33,9 +37,10 @@ def doors(stack: Stack) -> Doors:
     return Doors(
         lmtp=all_of("delivery", 2424),
         hook=all_of("delivery", 8025),
-        imap=all_of("imap", 1143),
-        pop3=all_of("pop3", 1110),
-        webmail=all_of("webmail", 8080),
+        imap=balanced(1143) or all_of("imap", 1143),
+        pop3=balanced(1110) or all_of("pop3", 1110),
+        webmail=balanced(8443),
+        smtp=[("127.0.0.1", stack.nodes["exim"].port(25))] if "exim" in stack.nodes else [],
         hook_token=stack.files.delivery_token,
     )
 
@@ -79,7 +84,10 @@ def run(stack: Stack) -> Iterator[Run]:
         yield Run(stack, load, promises)
 
 
-EACH = ["auth-1", "delivery-1", "imap-1", "pop3-1", "webmail-1", "redis", "postgres"]
+EACH = [
+    *("auth-1", "delivery-1", "imap-1", "pop3-1", "webmail-1"),
+    *("redis", "postgres", "exim", "balancer"),
+]
 
 
 @pytest.mark.parametrize("name", EACH)
