@@ -75,5 +75,3 @@ def make_exim(folder: Path, authority: Authority) -> Iterator[MakeExim]:
             return exim
 
         yield make
-
-

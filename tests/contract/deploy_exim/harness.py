@@ -328,7 +328,9 @@ class Outside(Exim):
     def received(self) -> list[bytes]:
         """Return all messages, the oldest first."""
         folder = self.top / "mail/new"
-        files = sorted(folder.iterdir(), key=lambda f: f.stat().st_mtime_ns) if folder.exists() else []
+        files = (
+            sorted(folder.iterdir(), key=lambda f: f.stat().st_mtime_ns) if folder.exists() else []
+        )
         return [file.read_bytes() for file in files]
 
 
