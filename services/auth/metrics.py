@@ -31,8 +31,10 @@ LOOKUPS: Final = Counter(
 )
 _PROTOCOLS: Final = frozenset(("imap", "pop3", "webmail", "smtp", "delivery", "admin"))
 _MECHANISMS: Final = frozenset(
-    ("plain", "login", "cram-md5", "cram-sha1", "cram-sha256", "scram-sha-256")
-    + ("scram-sha-256-plus", "oauthbearer", "xoauth2", "external")
+    (
+        *("plain", "login", "cram-md5", "cram-sha1", "cram-sha256", "scram-sha-256"),
+        *("scram-sha-256-plus", "oauthbearer", "xoauth2", "external"),
+    )
 )
 
 # Calls
