@@ -98,8 +98,14 @@ def _folder(account: "AccountStore", name: FolderName, keep_uids: bool) -> Renum
 
 
 def renew_numbers(turn: "Transaction") -> None:
-    """Give a folder a UIDVALIDITY above every other of the account. OSError, MailError."""
+    """Give a folder a UIDVALIDITY above every other of the account. OSError, MailError.
+
+    UIDNEXT jumps, too, where it can: mbsync compares messages by UID when UIDVALIDITY has changed,
+    goes on where all are the same, and gives up for good at the first that is another.
+    """
     index = turn.index
+    if index.uidnext + JUMP <= _LAST_UID:
+        index.uidnext += JUMP
     index.uidvalidity = next_uidvalidity(
         turn.mailbox.owner.maildir, min(index.uidvalidity + 1, _LAST_UID)
     )
