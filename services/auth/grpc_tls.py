@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import grpc
 
@@ -37,8 +37,9 @@ class GrpcCertificates:
 
     def credentials(self) -> grpc.ServerCredentials:
         """Return what a port is opened with; it follows the files from then on."""
+        newer: Any = self._newer  # None for "as before" is missing in the type
         return grpc.dynamic_ssl_server_credentials(
-            self._first, self._newer, require_client_authentication=self._client_ca is not None
+            self._first, newer, require_client_authentication=self._client_ca is not None
         )
 
     def _newer(self) -> grpc.ServerCertificateConfiguration | None:

@@ -52,6 +52,7 @@ from services.auth.sessions import SessionReports
 from services.auth.settings import AuthSettings
 from services.auth.throttle.known import KnownPlaces
 from services.auth.throttle.make import make_throttle
+from services.auth.traced import Traced
 
 log = get_logger(__name__)
 
@@ -161,7 +162,7 @@ class AuthServer:
         self.changes.start()
         self.admin = self._admin()
         server = self._server = aio.server(
-            options=_OPTIONS, interceptors=(Calls(), self.admin.guard)
+            options=_OPTIONS, interceptors=(Calls(), self.admin.guard, Traced())
         )
         servicer = AuthServicer(self.authenticator, self.hub, self.changes.replay, self.sessions)
         auth_pb2_grpc.add_AuthServicer_to_server(servicer, server)

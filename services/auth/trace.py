@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from restante.model import MailError
+from restante.model import MailError, spans
 
 
 @dataclass(slots=True)
@@ -49,7 +49,23 @@ def collecting() -> Iterator[Trace]:
 
 @contextmanager
 def step(who: str) -> Iterator[Step]:
-    """Time one question; the body sets `answer`. An error is the answer where it sets none."""
+    """Time one question; the body sets `answer`. An error is the answer where it sets none.
+
+    A span, too, where they are made (restante.model.spans).
+    """
+    if spans.on():
+        with spans.span(who) as span, _step(who) as made:
+            try:
+                yield made
+            finally:
+                span.note(answer=made.answer)
+        return
+    with _step(who) as made:
+        yield made
+
+
+@contextmanager
+def _step(who: str) -> Iterator[Step]:
     trace = _current.get()
     made = Step(who)
     if trace is None:

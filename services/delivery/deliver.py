@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Final
 
-from restante.model import INBOX, Envelope, ErrorKind, MailError
+from restante.model import INBOX, Envelope, ErrorKind, MailError, spans
 from restante.runtime.log import get_logger
 from restante.store.account import MailStore
 from restante.store.delivery import SMALL, Incoming
@@ -143,7 +143,7 @@ class Message:
                     self.mta_id = mta_id_of(rest)
                 self._chunks.append(rest)
             try:
-                results = await self._depot.pool.run(self._store, key)
+                results = await self._put(key)
             except MailError as fault:
                 self._fail(fault)
         if results is None:
@@ -154,6 +154,17 @@ class Message:
         metrics.delivered(self._hook, map(_word, results), size=self._size, seconds=spent)
         self._tell(results)
         return results
+
+    async def _put(self, key: str | None) -> list[Result]:
+        if not spans.on():
+            return await self._depot.pool.run(self._store, key)
+        with spans.span("store", recipients=len(self._targets), size=self._size) as span:
+            span.note(id=self.id, mta_id=self.mta_id or "", sender=self._sender)
+            results = await self._depot.pool.run(spans.carried(self._store), key)
+            failures = [r.error.kind.value for r in results if r.error is not None]
+            if failures:
+                span.failed(failures[0])
+            return results
 
     async def abort(self) -> None:
         """Leave nothing behind. Harmless after finish()."""

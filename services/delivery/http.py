@@ -30,7 +30,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 
 import restante
-from restante.model import Address, Envelope, ErrorKind, MailError
+from restante.model import Address, Envelope, ErrorKind, MailError, spans
 from restante.runtime import counters
 from restante.runtime.session_id import next_number, session_id
 from restante.store.volume import check_volume
@@ -200,13 +200,19 @@ class _Hook:
         if known_as and not _MTA_ID.match(known_as):
             raise _Refused(400, "bad_mta_id", "mta_id: 1 to 64 letters, digits and . _ + -")
         session = session_id(next_number())
-        found = await self._find(envelope.recipients, session)
+        parent = request.headers.get("traceparent", "") if spans.on() else ""
+        with spans.span("http delivery", "server", parent=parent, session=session):
+            names = session, known_as or ""
+            return await self._deliver(request, envelope, idempotency_key, names)
+
+    async def _deliver(
+        self, request: Request, envelope: Envelope, key: str | None, known_as: tuple[str, str]
+    ) -> JSONResponse:
+        found = await self._find(envelope.recipients, known_as[0])
         targets = [target for target in found if isinstance(target, Target)]
         message_id, results = "", list[Result]()
         if targets:
-            message_id, results = await self._store(
-                request, envelope, targets, idempotency_key, (session, known_as or "")
-            )
+            message_id, results = await self._store(request, envelope, targets, key, known_as)
         return self._answer(message_id, envelope, found, results)
 
     async def recipient(self, address: str) -> RecipientInfo:

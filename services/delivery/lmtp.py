@@ -15,7 +15,7 @@ from enum import Enum, auto
 from time import perf_counter
 from typing import Any, Final
 
-from restante.model import Envelope, ErrorKind, MailError
+from restante.model import Envelope, ErrorKind, MailError, spans
 from restante.runtime import counters
 from restante.runtime.connection import Peer
 from restante.runtime.log import get_logger
@@ -94,6 +94,7 @@ class Session:
         "client_helo",
         "helo",
         "peer",
+        "span",
         "swallow",
         "then",
         "transaction",
@@ -107,6 +108,7 @@ class Session:
         self.client_helo = ""
         self.helo = ""
         self.transaction: Transaction | None = None
+        self.span: spans.Span | None = None  # of the transaction, where it is traced
         self.bad_commands = 0
         self.swallow = False  # a refused BDAT chunk is being read
 
@@ -160,8 +162,23 @@ class Session:
     async def reset(self) -> None:
         """Forget the transaction."""
         transaction, self.transaction = self.transaction, None
+        if transaction is not None:  # else what was begun ahead is that of the next MAIL
+            self.end_trace()
         if transaction is not None and transaction.message is not None:
             await transaction.message.abort()
+
+    def trace(self) -> None:
+        """Begin the span of a transaction, unless it has one or nothing is traced."""
+        if self.span is None and spans.on():
+            self.span = spans.span(
+                "lmtp transaction", "server", session=self.peer.session, peer=self.client
+            )
+
+    def end_trace(self) -> None:
+        """End the span of a transaction, if there is one."""
+        if self.span is not None:
+            self.span.end()
+            self.span = None
 
     def forget_before_tls(self) -> None:
         """Drop what was said in clear (RFC 3207 section 4.2)."""
@@ -222,7 +239,10 @@ class Session:
         message = transaction.message
         assert message is not None  # noqa: S101 - called with one only
         self.transaction = None
-        results = await message.finish()
+        try:
+            results = await message.finish()
+        finally:
+            self.end_trace()
         return b"".join([self._result(message, result) for result in results])
 
     def _result(self, message: Message, result: Result) -> bytes:
@@ -273,6 +293,7 @@ async def mail(session: Session, command: Mail) -> Reply:
         raise MailError(ErrorKind.PRIVACY_REQUIRED, "STARTTLS is needed first")
     if command.size > settings.max_message_size:
         raise MailError(ErrorKind.TOO_LARGE, "The message is too large")
+    session.trace()
     session.transaction = Transaction(command)
     return _SENDER_OK
 

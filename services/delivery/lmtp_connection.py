@@ -1,5 +1,6 @@
 """The socket's side of an LMTP session: batches of commands in, one write of replies out."""
 
+from contextlib import nullcontext
 from typing import Final
 
 from restante.model import ErrorKind, MailError
@@ -33,6 +34,7 @@ class LmtpConnection(Connection):
             await self._serve(session)
         finally:
             await session.reset()
+            session.end_trace()
 
     async def _serve(self, session: Session) -> None:
         parser = LmtpParser()
@@ -62,9 +64,15 @@ class LmtpConnection(Connection):
         while batch := _batch(parser):
             recipients = [event.recipient for event in batch if type(event) is Rcpt]
             if len(recipients) > 1:
-                self._backend.recipients.ask_ahead(recipients, self.session)
+                session.trace()
+                with session.span.active() if session.span is not None else nullcontext():
+                    self._backend.recipients.ask_ahead(recipients, self.session)
             for event in batch:
-                out.append(await session.handle(event))
+                if session.span is None:
+                    out.append(await session.handle(event))
+                else:
+                    with session.span.active():
+                        out.append(await session.handle(event))
                 if session.then is Then.READ_DATA:
                     session.then = Then.CONTINUE
                     parser.start_data()

@@ -18,13 +18,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from restante.model import ErrorKind, MailError
-from restante.runtime import counters
+from restante.runtime import counters, tracing
 from restante.runtime.connection import Connection, Interrupted
 from restante.runtime.listener import Listener
 from restante.runtime.log import get_logger
 from restante.runtime.upstream import Upstream
 from restante.wire.imap import response
-from restante.wire.imap.commands import Command
+from restante.wire.imap.commands import Command, Idle
 from restante.wire.imap.events import (
     AppendChunk,
     AppendStart,
@@ -127,7 +127,10 @@ class ImapConnection(Connection):
         if isinstance(event, Command):
             started = perf_counter()
             await self._command(session, event)
-            _COUNTED.seconds[type(event)].observe(perf_counter() - started)
+            spent = perf_counter() - started
+            _COUNTED.seconds[type(event)].observe(spent)
+            if spent >= tracing.SLOW:
+                self._slow(session, event, spent)
         elif isinstance(event, LiteralRequest):
             self._out.send(response.continuation())
         elif isinstance(event, AppendStart):
@@ -135,12 +138,20 @@ class ImapConnection(Connection):
         elif isinstance(event, ProtocolError):
             self._protocol_error(event)
 
+    def _slow(self, session: Session, command: Command, seconds: float) -> None:
+        if not isinstance(command, Idle):
+            user = session.user or ""
+            tracing.slow(f"imap {command.name}", seconds, session=self.session, user=user)
+
     async def _message_command(self, session: Session, start: AppendStart) -> None:
         """Run APPEND; whatever becomes of it, the parser is past its message afterwards."""
         self._append = start
         started = perf_counter()
         await self._command(session, start.command)
-        _COUNTED.seconds[type(start.command)].observe(perf_counter() - started)
+        spent = perf_counter() - started
+        _COUNTED.seconds[type(start.command)].observe(spent)
+        if spent >= tracing.SLOW:
+            self._slow(session, start.command, spent)
         if self._append is not None:  # refused before it was sent
             self._append = None
             self._parser.refuse_append()

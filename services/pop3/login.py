@@ -7,7 +7,7 @@ login; the mailbox is opened in the same breath, so that +OK means that STAT wil
 from dataclasses import replace
 from functools import partial
 
-from restante.model import Account, ErrorKind, MailError
+from restante.model import Account, ErrorKind, MailError, spans
 from restante.rpc.attempt import Admitted, LoginAttempt
 from restante.runtime.log import get_logger, routine
 from restante.runtime.upstream import UpstreamAddress
@@ -158,7 +158,15 @@ async def _judged(session: Session, attempt: LoginAttempt, failed: str) -> Admit
     backend, peer = session.backend, session.peer
     # No await between here and `admit`: a revocation finds the session, or comes before the answer.
     try:
-        admitted = await backend.log_in(attempt)
+        with spans.span(
+            "pop3 login",
+            "server",
+            session=attempt.session,
+            user=attempt.user,
+            peer=attempt.peer,
+            mechanism=attempt.mechanism,
+        ):
+            admitted = await backend.log_in(attempt)
     except MailError as fault:
         metrics.refused(attempt.mechanism, fault.kind)
         _log.info(

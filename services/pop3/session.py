@@ -16,7 +16,7 @@ from typing import Final, Protocol, TypeVar
 
 from restante.model import Account, ErrorKind, MailError
 from restante.rpc.attempt import Admitted, LoginAttempt
-from restante.runtime import counters
+from restante.runtime import counters, tracing
 from restante.runtime.connection import Peer
 from restante.runtime.log import get_logger, routine
 from restante.runtime.upstream import Upstream
@@ -174,7 +174,11 @@ class Session:
                 counters.error(fault)
                 return self._refuse(fault)
             self.bad_commands = 0
-            metrics.COMMAND.labels(event.name).observe(time.perf_counter() - started)
+            spent = time.perf_counter() - started
+            metrics.COMMAND.labels(event.name).observe(spent)
+            if spent >= tracing.SLOW:
+                session = self.peer.session
+                tracing.slow(f"pop3 {event.name}", spent, session=session, user=self._name)
             return reply
         if type(event) is RawLine:
             continuation, self.continuation = self.continuation, None

@@ -26,7 +26,7 @@ from typing import Final, TypeVar
 import grpc
 from grpc import aio
 
-from restante.model import Account, ErrorKind, MailError
+from restante.model import Account, ErrorKind, MailError, spans
 from restante.rpc import metrics
 from restante.rpc.admin_client import AdminClient
 from restante.rpc.attempt import Admitted, LoginAttempt
@@ -55,6 +55,7 @@ RESTART: Final = 2.0  # seconds that a call waits for an auth service that just 
 ATTEMPTS: Final = 3  # of a login whose account is revoked while it is checked
 
 _log: Final = logging.getLogger(__name__)
+_SERVICE: Final = auth_pb2.DESCRIPTOR.services_by_name["Auth"].full_name
 _EVERYTHING: Final = Revocation("", Reason.CHANGED)
 
 _Q = TypeVar("_Q")
@@ -304,7 +305,10 @@ class AuthClient:
     async def _call(self, method: Callable[..., Awaitable[_R]], request: _Q) -> _R:
         started = perf_counter()
         try:
-            return await self._ask(method, request)
+            if not spans.on():
+                return await self._ask(method, request)
+            with spans.span(f"{_SERVICE}/{metrics.method_of(request)}", "client"):
+                return await self._ask(method, request)
         except MailError as error:
             metrics.failed(request, error.kind)
             raise
@@ -315,7 +319,7 @@ class AuthClient:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + self._deadline
         try:
-            return await method(request, timeout=self._deadline)
+            return await method(request, timeout=self._deadline, metadata=spans.metadata())
         except aio.AioRpcError as error:
             failure = _mail_error(error)
             left = give_up - loop.time()
@@ -325,7 +329,12 @@ class AuthClient:
                 raise failure from None
         metrics.retried(request)
         try:
-            return await method(request, timeout=min(left, RESTART), wait_for_ready=True)
+            return await method(
+                request,
+                timeout=min(left, RESTART),
+                wait_for_ready=True,
+                metadata=spans.metadata(),
+            )
         except aio.AioRpcError as error:
             raise _mail_error(error) from None
 

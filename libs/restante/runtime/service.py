@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 from restante.model import MailError
-from restante.runtime import facts, log, memory, metrics, notify, sockets
+from restante.runtime import facts, log, memory, metrics, notify, sockets, tracing
 from restante.runtime.health import Answer, HealthServer
 from restante.runtime.limits import SharedCounts
 from restante.runtime.runfile import RunFile
@@ -80,6 +80,7 @@ def run_service(name: str, settings: S, factory: Factory[S]) -> int:
     log.set_process(name)
     notifier = notify.Notifier.from_environment()
     parent = _Parent(name, settings, factory, notifier)
+    tracing.announce(settings)
     try:
         parent.prepare()
     except (MailError, OSError) as error:

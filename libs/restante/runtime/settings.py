@@ -160,6 +160,16 @@ class CommonSettings(BaseSettings):
     log_format: Literal["console", "json"] = Field(
         default="console", description="Lines for people or one JSON object per line."
     )
+    otlp_endpoint: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s]+)?$",
+        description="Base URL of an OpenTelemetry collector (OTLP over HTTP, such as"
+        " http://collector:4318) that gets traces; else OTEL_EXPORTER_OTLP_ENDPOINT; needs the"
+        " extra otel.",
+    )
+    otlp_share: float = Field(
+        default=0.1, ge=0, le=1, description="Share of traces that are kept, 0 to 1."
+    )
     hostname: str = Field(
         default_factory=socket.gethostname,
         pattern=r"^[A-Za-z0-9._-]{1,253}$",

@@ -15,7 +15,7 @@ import structlog
 import uvloop
 
 from restante.model import MailError, tally
-from restante.runtime import log, metrics, usage
+from restante.runtime import log, metrics, tracing, usage
 from restante.runtime.limits import ConnectionLimits, SharedCounts
 from restante.runtime.readiness import Need, Readiness
 from restante.runtime.settings import ServiceSettings
@@ -131,10 +131,13 @@ def run_worker(context: WorkerContext[S], factory: Factory[S], lifeline: int) ->
     with contextlib.suppress(OSError):
         Path("/proc/self/comm").write_text(f"restante-{context.name}"[:15])
     tally.reset()
+    stop_tracing = tracing.start(context.name, context.settings)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_serve(context, factory, lifeline))
     finally:
+        if stop_tracing is not None:
+            stop_tracing()
         context.write_metrics()
 
 

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from typing import Final
 
-from restante.model import ErrorKind, MailError
+from restante.model import ErrorKind, MailError, spans
 from restante.store.metrics import FSYNC_FILE
 from restante.store.names import unique_name
 
@@ -67,7 +67,9 @@ def seal(fd: int, date: int | None) -> os.stat_result:
             os.utime(fd, (time.time(), date))
         started = time.perf_counter()
         os.fsync(fd)
-        FSYNC_FILE.observe(time.perf_counter() - started)
+        spent = time.perf_counter() - started
+        FSYNC_FILE.observe(spent)
+        spans.past("fsync file", spent)
         status = os.fstat(fd)
     except BaseException:
         with suppress(OSError):  # the first error is the one to report

@@ -21,7 +21,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Final
 
-from restante.model import FolderName
+from restante.model import FolderName, spans
 from restante.store.identity import Identity
 from restante.store.layout import open_directory, open_folder
 from restante.store.metrics import FSYNC_DIRECTORY, SYNCS_SHARED
@@ -57,7 +57,9 @@ class SharedSync:
                     os.fsync(self._fd)
                 except OSError as error:
                     self.failure = error
-                FSYNC_DIRECTORY.observe(time.perf_counter() - started)
+                spent = time.perf_counter() - started
+                FSYNC_DIRECTORY.observe(spent)
+                spans.past("fsync directory", spent)
                 self._ended = number
             else:
                 SYNCS_SHARED.inc()

@@ -9,7 +9,7 @@ from base64 import b64encode
 from dataclasses import replace
 from typing import Final
 
-from restante.model import ErrorKind, MailError
+from restante.model import ErrorKind, MailError, spans
 from restante.rpc.attempt import Admitted, LoginAttempt
 from restante.runtime.upstream import UpstreamAddress
 from restante.wire.imap import response, untagged
@@ -108,7 +108,15 @@ async def _check(
     client = session.client
     # No await after it until acquire_user: a revocation finds the session, or came before.
     try:
-        admitted = await session.backend.auth.admit(attempt)
+        with spans.span(
+            "imap login",
+            "server",
+            session=attempt.session,
+            user=attempt.user,
+            peer=attempt.peer,
+            mechanism=attempt.mechanism,
+        ):
+            admitted = await session.backend.auth.admit(attempt)
     except MailError as error:
         return await _refused(session, attempt, error, exchange)
     account = admitted.account
