@@ -22,7 +22,7 @@ from tests.k8s.looking import environment, matches, named, of_kind, pod_labels, 
 from tests.k8s.rendering import Object
 
 _LABELS: Final = [f"--label={key}={value}" for key, value in engine.LABELS.items()]
-PATIENCE: Final = 180.0  # seconds for a pod to become ready on a busy machine
+PATIENCE: Final = 120.0  # seconds for a pod to become ready on a busy machine
 
 
 def docker(*words: str, check: bool = True, stdin: str = "", timeout: float = 120) -> str:
