@@ -62,3 +62,7 @@ def measure(connections: Collection[Connection]) -> None:
     inside = sum(1 for connection in connections if connection.user)
     _SESSIONS.labels("not_authenticated").set(len(connections) - inside)
     _SESSIONS.labels("authenticated").set(max(0, inside - SELECTED.value))
+
+
+for _result in ("ok", "auth_failed", "temporary"):  # so that rates are there from the first one on
+    LOGINS.labels("login", _result)
