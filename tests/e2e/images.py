@@ -113,7 +113,13 @@ def _files(dockerfile: str) -> Iterator[Path]:
                 )
 
 
-def _build(name: str, dockerfile: str, context: bytes) -> None:
+def build_afresh(name: str, dockerfile: str) -> None:
+    """Build an image with nothing taken from the cache."""
+    third_party(_BASE)
+    _build(name, dockerfile, _context(dockerfile)[0], nocache=True)
+
+
+def _build(name: str, dockerfile: str, context: bytes, *, nocache: bool = False) -> None:
     said = []
     for line in engine.client().api.build(
         fileobj=io.BytesIO(context),
@@ -122,6 +128,7 @@ def _build(name: str, dockerfile: str, context: bytes) -> None:
         tag=name,
         labels={engine.IMAGE_LABEL: name},
         buildargs={"BASE": _BASE},
+        nocache=nocache,
         rm=True,
         forcerm=True,
         decode=True,

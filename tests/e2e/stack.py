@@ -7,6 +7,7 @@ volume. Each port is published at a free port of 127.0.0.1 that stays the same o
 
 import contextlib
 import http.client
+import os
 import random
 import shutil
 import smtplib
@@ -238,7 +239,9 @@ class Stack:
         return self
 
     def stop(self) -> None:
-        """Remove everything, the newest first."""
+        """Remove everything, the newest first; with RESTANTE_E2E_KEEP nothing."""
+        if os.environ.get(engine.KEEP):
+            return
         for container in reversed(self._containers):
             with contextlib.suppress(docker.errors.NotFound):
                 container.stop()
