@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.k8s.engine import Cluster, docker, image, missing, until
+from tests.k8s.engine import Cluster, docker, missing, until
 from tests.k8s.rendering import needs_kustomize, objects
 
 pytestmark = [
@@ -20,18 +20,6 @@ pytestmark = [
 ]
 
 PASSWORD = "a long enough one 4711"
-
-
-@pytest.fixture(scope="module")
-def secret_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Secrets, by the command in docs/scale.md."""
-    place = tmp_path_factory.mktemp("k8s-secrets")
-    words = ["run", "--rm", "--user=0:0", "--tmpfs=/tmp", "--env=RESTANTE_MAIL_ROOT=/tmp/mail"]
-    words += [f"--volume={place}:/work", image("restante:0.2.0"), "init"]
-    for name in ("secrets", "tls", "rpc"):
-        words += [f"--{name}", f"/work/restante-{name}"]
-    docker(*words, "--host", "mail.example.org")
-    return place
 
 
 @pytest.fixture(scope="module")
