@@ -22,7 +22,7 @@ from restante.cli.cert import make_certificate, read_certificate
 from restante.cli.init import FIRST_START, Where, app, prepare
 from restante.cli.init_files import MAIL, Kept, Place
 from restante.model import ErrorKind, MailError
-from restante.store.volume import SENTINEL, check_volume
+from restante.store.volume import SENTINEL, check_volume, create_volume
 
 RUN = CliRunner()
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
@@ -220,6 +220,24 @@ def test_a_mail_volume_of_root_that_is_not_empty_is_refused(where: Where) -> Non
         f"cannot use {where.mail} as mail volume: Permission denied; it must belong to uid 5000"
     )
     assert not (where.secrets / FIRST_START.name).exists()
+
+
+@as_root
+def test_the_mail_volume_is_touched_as_its_owner(
+    where: Where, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root has no rights on an NFS export with root_squash."""
+    os.chown(where.mail, MAIL, MAIL)
+    users: list[int] = []
+
+    def watched(mail: Path) -> None:
+        users.append(os.geteuid())
+        create_volume(mail)
+
+    monkeypatch.setattr("restante.cli.init.create_volume", watched)
+    prepare(where)
+    assert users == [MAIL]
+    assert os.geteuid() == 0
 
 
 # --- the mark of the mail volume ------------------------------------------------------------------
