@@ -49,6 +49,9 @@ class ComposeStack:
         exim = self.folder / "exim"
         exim.mkdir(mode=0o755)
         (exim / "aliases").write_text(ALIASES)
+        # One client sends more than any should.
+        limits = ("EXIM_RATE_CLIENT_M == 1000000/1m", "EXIM_RATE_USER_M == 1000000/1h", "")
+        (exim / "local.conf").write_text("\n".join(limits))
         (exim / "domains").write_text(f"{DOMAIN}\ncatch.test\n")
         self.folder.chmod(0o755)
         plain = (ROOT / ".env").read_text()

@@ -114,12 +114,15 @@ def harmed(fault: Fault, nodes: Sequence[Node]) -> Iterator[None]:
 
 def well(node: Node) -> bool:
     """Return whether a container is what it should be."""
-    if node.service in HEALTH:
+    if node.service in HEALTH and node.publishes(HEALTH[node.service]):
         return ready(node.port(HEALTH[node.service]))
     if node.status() != "running":
         return False
     check = {
-        "postgres": ("pg_isready", "-h", "127.0.0.1"),
-        "redis": ("sh", "-c", "redis-cli ping 2>&1 | grep -E 'PONG|NOAUTH'"),
-    }.get(node.name)
-    return check is None or bool(node.run(*check, check=False).strip())
+        "postgres": "pg_isready -h 127.0.0.1 && echo well",
+        "redis": "redis-cli ping 2>&1 | grep -qE 'PONG|NOAUTH' && echo well",
+        **{
+            f"{name}-{n}": f"restante healthy {name} && echo well" for name in HEALTH for n in "123"
+        },
+    }.get(node.name, "echo well")
+    return b"well" in node.run("sh", "-c", check, check=False)

@@ -29,6 +29,10 @@ class Node:
         """The service's name, without the number."""
         return self.name.rpartition("-")[0]
 
+    def publishes(self, inside: int) -> bool:
+        """Return whether a port of the container is published."""
+        return f"{inside}/tcp" in (self.container.attrs["HostConfig"]["PortBindings"] or {})
+
     def port(self, inside: int) -> int:
         """Return the port of 127.0.0.1 that leads to a port of the container."""
         bindings = self.container.attrs["HostConfig"]["PortBindings"] or {}

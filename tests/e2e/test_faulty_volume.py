@@ -8,10 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e import faults, volumes
-from tests.e2e.load import Load, read_everything
-from tests.e2e.promises import Promises
+from tests.e2e.campaign import ACCOUNTS, Run, doors, finish, prepare, under_load
+from tests.e2e.load import SENDER
 from tests.e2e.stack import Stack, wait_until
-from tests.e2e.test_faults import ACCOUNTS, REPORT, doors, prepare
 from tests.e2e.volumes import FaultyVolume
 
 pytestmark = pytest.mark.e2e
@@ -20,24 +19,24 @@ ALL = ("write", "sync", "read")
 HOLD = 3.0  # seconds
 
 
-class Run:
-    """A stack on a faulty volume under load."""
-
-    def __init__(self, stack: Stack, volume: FaultyVolume, load: Load) -> None:
-        self.stack, self.volume, self.load = stack, volume, load
-        self.promises = load.promises
+@pytest.fixture(scope="module")
+def volume() -> Iterator[FaultyVolume]:
+    """Mount a file system that fails on demand."""
+    with volumes.faulty() as volume:
+        yield volume
 
 
 @pytest.fixture(scope="module")
-def run() -> Iterator[Run]:
-    """Start a stack on a faulty volume, and the load."""
+def run(volume: FaultyVolume) -> Iterator[Run]:
+    """Start a stack on it, and the load."""
     replicas = {"auth": 1, "delivery": 2, "imap": 2, "pop3": 1}
-    with volumes.faulty() as volume, Stack(replicas=replicas, mail=volume.options) as stack:
-        prepare(stack)
-        promises = Promises()
-        with Load(doors(stack), ACCOUNTS, promises) as load:
-            promises.wait_for_all(load.kinds, 0.0, faults.HANG)
-            yield Run(stack, volume, load)
+    with Stack(replicas=replicas, mail=volume.options) as stack:
+        for address in (SENDER, *ACCOUNTS):
+            stack.add_account(address)
+        where = doors(stack)
+        prepare(where)
+        with under_load({node.name: node for node in stack.services()}, where) as run:
+            yield run
 
 
 @pytest.mark.parametrize(
@@ -56,18 +55,24 @@ def run() -> Iterator[Run]:
     ],
 )
 def test_fault(
-    run: Run, name: str, operations: tuple[str, ...], number: int, rate: float, delay: float
+    run: Run,
+    volume: FaultyVolume,
+    name: str,
+    operations: tuple[str, ...],
+    number: int,
+    rate: float,
+    delay: float,
 ) -> None:
     before = len(run.promises.broken)
     phase = run.promises.begin(name, "mail volume")
     begun = time.monotonic()
-    run.volume.fail(operations, number, rate=rate, delay=delay)
+    volume.fail(operations, number, rate=rate, delay=delay)
     threading.Event().wait(HOLD)
-    run.volume.heal()
+    volume.heal()
     ended = time.monotonic()
     phase.held = ended - begun
     phase.recovery, phase.slowest = run.promises.wait_for_all(run.load.kinds, ended, faults.HANG)
-    for node in run.stack.services():
+    for node in run.nodes.values():
         wait_until(f"{node.name} is well", lambda node=node: faults.well(node), faults.HANG)  # type: ignore[misc]  # bound now
     phase.back = time.monotonic() - ended
     print(f"\n{' '.join(phase.cells())}")
@@ -77,11 +82,4 @@ def test_fault(
 
 def test_every_promise_was_kept(run: Run) -> None:
     """The last of this module."""
-    run.load.__exit__()
-    kept = read_everything(run.stack.address("imap", 1143, 2), ACCOUNTS, run.promises)
-    run.promises.settle(kept)
-    table = run.promises.table()
-    print("\n" + table)
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.with_name("e2e-volume-faults.md").write_text(table)
-    assert run.promises.broken == []
+    finish(run, "e2e-volume-faults.md")

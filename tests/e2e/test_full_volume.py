@@ -11,10 +11,10 @@ from contextlib import suppress
 import pytest
 
 from tests.e2e import volumes
+from tests.e2e.campaign import doors
 from tests.e2e.load import PASSING, SENDER, Load, Try, read_everything
 from tests.e2e.promises import Promises
 from tests.e2e.stack import PASSWORD, Stack, wait_until
-from tests.e2e.test_faults import doors
 
 pytestmark = pytest.mark.e2e
 

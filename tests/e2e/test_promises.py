@@ -5,10 +5,10 @@ import random
 
 import pytest
 
+from tests.e2e.campaign import doors
 from tests.e2e.load import SENDER, Load, Try, read_everything
 from tests.e2e.promises import Promises
 from tests.e2e.stack import PASSWORD, Stack
-from tests.e2e.test_faults import doors
 
 pytestmark = pytest.mark.e2e
 
