@@ -165,5 +165,6 @@ def timed(scheme: str, check: Callable[P, T]) -> Callable[P, T]:
 
 
 for _protocol in ("imap", "pop3"):  # so that rates are there from the first one on
-    for _result in ("ok", "auth_failed", "temporary"):
-        _LOGINS.labels(_protocol, "plain", _result)
+    for _mechanism in ("plain", "login"):
+        for _result in ("ok", "auth_failed", "temporary"):
+            _LOGINS.labels(_protocol, _mechanism, _result)

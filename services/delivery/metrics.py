@@ -76,5 +76,7 @@ def delivered(hook: str, results: Iterable[str], *, size: int, seconds: float) -
 
 
 for _hook in ("lmtp", "http"):  # so that rates are there from the first one on
+    for _histogram in (_SECONDS, _SIZE, _RECIPIENTS):
+        _histogram.labels(_hook)
     for _result in ("stored", "duplicate", "over_quota", "temporary"):
         _RESULTS.labels(_hook, _result)

@@ -64,5 +64,6 @@ def measure(connections: Collection[Connection]) -> None:
     _SESSIONS.labels("authenticated").set(max(0, inside - SELECTED.value))
 
 
-for _result in ("ok", "auth_failed", "temporary"):  # so that rates are there from the first one on
-    LOGINS.labels("login", _result)
+for _mechanism in ("plain", "login"):  # so that rates are there from the first one on
+    for _result in ("ok", "auth_failed", "temporary"):
+        LOGINS.labels(_mechanism, _result)

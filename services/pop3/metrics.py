@@ -47,5 +47,6 @@ def measure(connections: Collection[Connection]) -> None:
     _SESSIONS.labels("transaction").set(inside)
 
 
-for _result in ("ok", "auth_failed", "temporary"):  # so that rates are there from the first one on
-    LOGINS.labels("login", _result)
+for _mechanism in ("plain", "login"):  # so that rates are there from the first one on
+    for _result in ("ok", "auth_failed", "temporary"):
+        LOGINS.labels(_mechanism, _result)
