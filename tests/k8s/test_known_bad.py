@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.k8s import crds, pods, references, settings
+from tests.k8s import crds, exim, pods, references, settings
 from tests.k8s.looking import named, of_kind, pod_spec
 from tests.k8s.rendering import Object, needs_kustomize, objects
 from tests.k8s.test_rendering import Check, invalid
@@ -221,6 +221,18 @@ FAULTS: Final[dict[str, tuple[Check, Change]]] = {
     "a path where nothing is mounted": (
         settings.settings,
         lambda r: config(r, "restante-imap").update(RESTANTE_TLS_KEY="/etc/tls.key"),
+    ),
+    "a misspelt setting of exim": (
+        exim.exim,
+        lambda r: config(r, "restante-exim").update(EXIM_VERIFI="callout"),
+    ),
+    "exim on another port": (
+        exim.exim,
+        lambda r: config(r, "restante-exim").update(EXIM_SMTP_PORT="25"),
+    ),
+    "exim delivers to nobody": (
+        exim.exim,
+        lambda r: config(r, "restante-exim").update(EXIM_DELIVERY="delivery:24"),
     ),
     "auth called at a port that it has not": (
         settings.targets,

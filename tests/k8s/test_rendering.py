@@ -9,7 +9,7 @@ import kubernetes_validate
 import kubernetes_validate.utils
 import pytest
 
-from tests.k8s import crds, pods, references, settings
+from tests.k8s import crds, exim, pods, references, settings
 from tests.k8s.looking import name_of, of_kind
 from tests.k8s.rendering import ALL, COMPONENTS, JOBS, OVERLAYS, Object, needs_kustomize, objects
 
@@ -23,6 +23,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *references.CHECKS,
     *settings.CHECKS,
     *crds.CHECKS,
+    *exim.CHECKS,
 )
 
 
