@@ -95,7 +95,7 @@ def restore(account: "AccountStore", place: AccountPlace, run: str, wanted: Want
                 pass
             try:
                 with account.acting():
-                    lacking = missing(chosen, now, wanted.into)
+                    lacking = _lacking(manifest, chosen, now, wanted.into)
             except OSError as error:
                 raise as_mail_error(error) from error
     else:
@@ -155,6 +155,26 @@ def _chosen(manifest: Manifest, wanted: Wanted) -> list[SavedFolder]:
         replace(folder, rows=[row for row in folder.rows if row.date >= since])
         for folder in folders
     ]
+
+
+def _lacking(
+    manifest: Manifest, chosen: list[SavedFolder], now: Frozen, into: FolderName | None
+) -> dict[FolderName, list[Row]]:
+    """Return the messages that are missing, by folder. OSError.
+
+    All of the backup is matched, and then what was chosen: else a message of INBOX would answer for
+    its copy in the folder that is asked for.
+    """
+    if into is not None:
+        return missing(chosen, now, into)
+    found = missing(manifest.folders, now, None)
+    lacking = {}
+    for folder in chosen:
+        asked = {row.uid for row in folder.rows}
+        rows = [row for row in found.get(folder.name, ()) if row.uid in asked]
+        if rows:
+            lacking[folder.name] = rows
+    return lacking
 
 
 def _targets(

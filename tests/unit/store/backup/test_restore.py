@@ -96,6 +96,17 @@ def test_what_was_moved_or_copied_is_not_missing(backed: Backed) -> None:
     assert backed.restore().restored == 0
 
 
+def test_a_copy_is_a_message_of_its_own(backed: Backed) -> None:
+    """The folder is deleted; what its messages were copied from does not stand in for them."""
+    account = backed.volume.account()
+    account.open_mailbox(INBOX).copy([1, 2, 3], account.open_mailbox(WORK))
+    backed.save()
+    account.delete(WORK)
+    assert backed.restore(Wanted(folder=WORK, dry_run=True)).restored == 4
+    assert backed.restore(Wanted(folder=WORK)).folders == {WORK: 4}
+    assert len(backed.uids(WORK)) == 4
+
+
 def test_what_lies_in_trash_is_missing(backed: Backed) -> None:
     account = backed.volume.account()
     account.open_mailbox(INBOX).move([1, 2], account.open_mailbox(TRASH))
