@@ -131,6 +131,11 @@ def services(objects: Sequence[Object]) -> list[str]:
                 target = port.get("targetPort", port["port"])
                 if target not in there and target not in there.values():
                     wrong.append(f"{name_of(service)}: {name_of(workload)} has no port {target}")
+                elif (
+                    service["spec"].get("clusterIP") == "None"
+                    and there.get(target, target) != port["port"]
+                ):
+                    wrong.append(f"{name_of(service)}: nobody turns {port['port']} into {target}")
         if service["spec"].get("type") == "LoadBalancer":
             if service["spec"].get("externalTrafficPolicy") != "Local":
                 wrong.append(f"{name_of(service)}: clients' addresses are lost")

@@ -150,6 +150,10 @@ FAULTS: Final[dict[str, tuple[Check, Change]]] = {
         references.services,
         lambda r: spec(r, "Service", "imap")["ports"][0].update(targetPort=144),
     ),
+    "another port of a headless Service": (
+        references.services,
+        lambda r: spec(r, "Service", "auth")["ports"][0].update(port=443),
+    ),
     "clients' addresses lost": (
         references.services,
         lambda r: spec(r, "Service", "imap-public").update(externalTrafficPolicy="Cluster"),
