@@ -13,6 +13,15 @@ from restante.runtime.metrics import Family, family
 from restante.runtime.settings import ServiceSettings
 
 _STARTED: Final = time.time()
+_CERTIFICATES: Final = (
+    "tls_certificate",
+    "grpc_certificate",
+    "authdaemon_certificate",
+    "http_certificate",
+    "auth_client_certificate",
+)
+_SNI_NAMES: Final = ("tls.crt", "fullchain.pem")  # in a folder for each name (tls_names.py)
+_MOST_NAMES: Final = 200  # that are told: a scrape must stay small
 _LIMITS: Final = {
     "connections": "max_connections",
     "connections_per_address": "max_connections_per_address",
@@ -60,18 +69,20 @@ def of(settings: ServiceSettings) -> list[Family]:
 
 
 def _expiries(settings: ServiceSettings) -> list[tuple[Path, float]]:
-    named = [settings.tls_certificate, getattr(settings, "grpc_certificate", None)]
+    named = {getattr(settings, field, None) for field in _CERTIFICATES}
+    if settings.tls_sni is not None:
+        for name in _SNI_NAMES:
+            named.update(sorted(settings.tls_sni.glob(f"*/{name}"))[:_MOST_NAMES])
     found = []
-    for path in named:
+    for path in sorted(path for path in named if isinstance(path, Path)):
         try:
-            if isinstance(path, Path):
-                found.append((path, _expiry(path, path.stat().st_mtime_ns)))
+            found.append((path, _expiry(path, path.stat().st_mtime_ns)))
         except (OSError, ValueError):
             continue  # none there, or half written: the next scrape sees it
     return found
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4096)
 def _expiry(path: Path, _mtime: int) -> float:
     certificate = x509.load_pem_x509_certificate(path.read_bytes())
     return certificate.not_valid_after_utc.timestamp()
