@@ -138,7 +138,11 @@ class AuthdaemonConnection(Connection):
     async def run(self) -> None:
         """Read the request, answer, close."""
         if self._certificates and not self.peer.certificate:
-            log.warning("authdaemon client without a certificate", peer=self.peer.address)
+            log.warning(
+                "authdaemon client without a certificate",
+                session=self.session,
+                peer=self.peer.address,
+            )
             return
         request = await self._request()
         if request is None:
@@ -153,6 +157,7 @@ class AuthdaemonConnection(Connection):
                 self.write(FAIL)
             log.info(
                 "authdaemon request refused",
+                session=self.session,
                 command=request.command,
                 peer=request.remote or self.peer.address,
                 reason=error.kind.value,
@@ -169,7 +174,12 @@ class AuthdaemonConnection(Connection):
             try:
                 request = reader.feed(data)
             except ValueError as error:
-                log.debug("bad authdaemon request", peer=self.peer.address, reason=str(error))
+                log.debug(
+                    "bad authdaemon request",
+                    session=self.session,
+                    peer=self.peer.address,
+                    reason=str(error),
+                )
                 return None
             if request is not None:
                 return request
@@ -196,9 +206,12 @@ class AuthdaemonConnection(Connection):
             return
         service, kind, one, other = request.fields[:4]
         if kind == b"login":
-            attempt = Attempt(_text(one), other, _text(service), self._peer(request))
+            attempt = Attempt(
+                _text(one), other, _text(service), self._peer(request), session=self.session
+            )
         elif kind in _CRAM:
             attempt = _cram(kind.decode(), one, other, _text(service), self._peer(request))
+            attempt = replace(attempt, session=self.session)
         else:
             self.write(FAIL)  # SASL EXTERNAL comes as PRE
             return
@@ -217,13 +230,19 @@ class AuthdaemonConnection(Connection):
             self.write(FAIL)
             return
         try:
-            attempt = Attempt(_text(user), old, _text(service), self._peer(request))
+            attempt = Attempt(
+                _text(user), old, _text(service), self._peer(request), session=self.session
+            )
             await self._auth.change_password(attempt, new)
         except MailError as error:
-            log.info("password not changed", user=_text(user), reason=error.kind.value)
+            log.info(
+                "password not changed",
+                session=self.session,
+                user=_text(user),
+                reason=error.kind.value,
+            )
             self.write(FAIL)
             return
-        log.info("audit", action="account.password", actor="owner", target=_text(user), result="ok")
         self.write(b"OK\n")
 
     async def enumerate(self, request: Request) -> None:

@@ -24,7 +24,7 @@ _MOST_LINES: Final = 100  # untagged lines before an answer
 
 
 async def log_in(
-    settings: ImapSettings, address: UpstreamAddress, user: str, secret: bytes
+    settings: ImapSettings, address: UpstreamAddress, user: str, secret: bytes, session: str
 ) -> tuple[Upstream | None, Reply]:
     """Return the upstream, ready to relay, and what to tell the client; None where it refused.
 
@@ -36,12 +36,12 @@ async def log_in(
         upstream.write(_TAG + b" STARTTLS\r\n")
         return (await _answer(upstream, seconds)).upper().startswith(b"OK")
 
-    async with dialogue(settings, address, b"* OK", consent) as upstream:
+    async with dialogue(settings, address, b"* OK", consent, session=session) as upstream:
         answer = await _log_in(upstream, user.encode(), secret, seconds)
     word, _, text = answer.partition(b" ")
     if word.upper() != b"OK":
         # Our auth let him in: that the two disagree is a fault of ours, not of his password.
-        _log.warning("mailhost refused a login", host=address.host, user=user)
+        _log.warning("mailhost refused a login", session=session, host=address.host, user=user)
         upstream.close()
         return None, no("The server of this mailbox refused the login.", "UNAVAILABLE")
     found = _CAPABILITY.match(text)

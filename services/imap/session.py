@@ -206,8 +206,8 @@ class Session:
             session=client.session,
             user=account.address,
             peer=client.peer_address,
-            private=client.secure,
-            method=mechanism,
+            tls=client.secure,
+            mechanism=mechanism,
             **told,
         )
 

@@ -227,7 +227,7 @@ async def _enter(session: Session, attempt: LoginAttempt, admitted: Admitted) ->
         user=account.address,
         peer=peer.address,
         tls=peer.tls,
-        method=attempt.mechanism,
+        mechanism=attempt.mechanism,
         **told,
     )
     return ok("logged in.")
@@ -241,10 +241,17 @@ async def _pass_on(
         return error("This mailbox is on another server: log in with PLAIN.")
     user = attempt.user if admitted.actor else admitted.account.address
     settings = session.backend.settings
-    session.upstream = await proxy.log_in(settings, address, user, attempt.secret)
+    session.upstream = await proxy.log_in(settings, address, user, attempt.secret, attempt.session)
     if session.upstream is None:
         metrics.refused(attempt.mechanism, ErrorKind.TEMPORARY)
         return error("The server of this mailbox refused the login.", "SYS/TEMP")
+    routine(
+        "login passed on",
+        session=attempt.session,
+        user=admitted.account.address,
+        peer=attempt.peer,
+        host=address.host,
+    )
     metrics.LOGINS.labels(attempt.mechanism, "proxied").inc()
     session.then = Then.RELAY
     return ok("logged in.")

@@ -12,7 +12,7 @@ _log = get_logger(__name__)
 
 
 async def log_in(
-    settings: Pop3Settings, address: UpstreamAddress, user: str, secret: bytes
+    settings: Pop3Settings, address: UpstreamAddress, user: str, secret: bytes, session: str
 ) -> Upstream | None:
     """Return the upstream, logged in and ready to relay; None where it refused.
 
@@ -29,11 +29,13 @@ async def log_in(
     async def consent(upstream: Upstream) -> bool:
         return await said_ok(upstream, b"STLS")
 
-    async with dialogue(settings, address, b"+OK", consent) as upstream:
+    async with dialogue(settings, address, b"+OK", consent, session=session) as upstream:
         for line in (b"USER " + user.encode(), b"PASS " + secret):
             if not await said_ok(upstream, line):
                 # Our auth let him in: that the two disagree is a fault of ours.
-                _log.warning("mailhost refused a login", host=address.host, user=user)
+                _log.warning(
+                    "mailhost refused a login", session=session, host=address.host, user=user
+                )
                 upstream.close()
                 return None
     return upstream

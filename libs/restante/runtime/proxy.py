@@ -53,22 +53,24 @@ async def dialogue(
     address: UpstreamAddress,
     greeting: bytes,
     consent: Callable[[Upstream], Awaitable[bool]],
+    *,
+    session: str,
 ) -> AsyncIterator[Upstream]:
     """Give an upstream that has greeted, with the TLS that the settings ask for.
 
     It is closed where the body fails. `consent` asks for STARTTLS or STLS and tells whether the
-    host agrees. Raises MailError(TEMPORARY).
+    host agrees; `session` is the client's, for the log. Raises MailError(TEMPORARY).
     """
     seconds = settings.proxy_timeout
     context = client_context(settings.proxy_ca) if settings.proxy_tls != "off" else None
     implicit = context if settings.proxy_tls == "implicit" else None
-    upstream = await Upstream.connect(address, implicit, seconds)
+    upstream = await Upstream.connect(address, implicit, seconds, session=session)
     try:
         if not (await upstream.line(seconds)).upper().startswith(greeting):
-            raise unusable(address, "does not answer")  # noqa: TRY301 - caught to be closed
+            raise unusable(address, "does not answer", session)  # noqa: TRY301 - caught to be closed
         if context is not None and implicit is None:
             if not await consent(upstream):
-                raise unusable(address, "offers no TLS")  # noqa: TRY301 - caught to be closed
+                raise unusable(address, "offers no TLS", session)  # noqa: TRY301 - caught to be closed
             await upstream.start_tls(context, address.host, seconds)
         yield upstream
     except BaseException:
@@ -76,7 +78,7 @@ async def dialogue(
         raise
 
 
-def unusable(address: UpstreamAddress, why: str) -> MailError:
+def unusable(address: UpstreamAddress, why: str, session: str) -> MailError:
     """Return, and log, that a mailhost cannot be used."""
-    _log.warning("mailhost cannot be used", host=address.host, reason=why)
+    _log.warning("mailhost cannot be used", session=session, host=address.host, reason=why)
     return MailError(ErrorKind.TEMPORARY, f"The server of this mailbox {why}.")

@@ -58,6 +58,7 @@ class Upstream(asyncio.Protocol):
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._ended = False
+        self._session = ""
         self._waiter: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport | None = None
         self._client: Connection | None = None
@@ -66,9 +67,17 @@ class Upstream(asyncio.Protocol):
 
     @classmethod
     async def connect(
-        cls, address: UpstreamAddress, context: ssl.SSLContext | None, seconds: float
+        cls,
+        address: UpstreamAddress,
+        context: ssl.SSLContext | None,
+        seconds: float,
+        *,
+        session: str = "",
     ) -> "Upstream":
-        """Connect; with a context the handshake comes first (implicit TLS)."""
+        """Connect; with a context the handshake comes first (implicit TLS).
+
+        `session` is the id of the client's, for the log.
+        """
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(seconds):
@@ -80,8 +89,14 @@ class Upstream(asyncio.Protocol):
                     server_hostname=address.host if context else None,
                 )
         except (OSError, TimeoutError) as error:
-            _log.warning("mailhost cannot be reached", host=address.host, reason=str(error))
+            _log.warning(
+                "mailhost cannot be reached",
+                session=session,
+                host=address.host,
+                reason=str(error),
+            )
             raise _away() from None
+        made._session = session
         return made
 
     async def start_tls(self, context: ssl.SSLContext, host: str, seconds: float) -> None:
@@ -95,7 +110,9 @@ class Upstream(asyncio.Protocol):
                     self._transport, self, context, server_hostname=host
                 )
         except (OSError, TimeoutError) as error:
-            _log.warning("TLS with mailhost failed", host=host, reason=str(error))
+            _log.warning(
+                "TLS with mailhost failed", session=self._session, host=host, reason=str(error)
+            )
             raise _away() from None
         self._transport = cast(asyncio.Transport, transport)
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from restante.model import ErrorKind, MailError, spans
 from restante.rpc.attempt import Admitted, LoginAttempt
+from restante.runtime.log import get_logger, routine
 from restante.runtime.upstream import UpstreamAddress
 from restante.wire.imap import response, untagged
 from restante.wire.imap.commands import Authenticate, Enable, Login, StartTls
@@ -19,6 +20,8 @@ from services.imap import metrics, proxy
 from services.imap.capabilities import capabilities
 from services.imap.replies import Reply, bad, no, ok
 from services.imap.session import Session
+
+_log = get_logger(__name__)
 
 _DISABLED: Final = "IMAP access disabled for this account."
 _TOO_MANY: Final = "This user has too many connections."
@@ -122,13 +125,13 @@ async def _check(
     account = admitted.account
     if account.disabled or account.options.enabled("disableimap"):
         metrics.refused(attempt.mechanism, ErrorKind.DISABLED)
-        return _turn_away(session, _DISABLED)
+        return _refuse(session, account.address, _DISABLED)
     if account.options.enabled("disableinsecureimap") and not client.secure:
         metrics.refused(attempt.mechanism, ErrorKind.PRIVACY_REQUIRED)
-        return _turn_away(session, _INSECURE)
+        return _refuse(session, account.address, _INSECURE)
     if not client.acquire_user(account.address):
         metrics.refused(attempt.mechanism, ErrorKind.LIMIT)
-        return _turn_away(session, _TOO_MANY, "LIMIT")
+        return _refuse(session, account.address, _TOO_MANY, "LIMIT")
     client.note(mechanism=attempt.mechanism, actor=admitted.actor)
     last = exchange.accepted(admitted.proof) if exchange else None
     if exchange and last:
@@ -157,8 +160,17 @@ async def _pass_on(
         return no("This mailbox is on another server: log in with PLAIN.", "CANNOT")
     user = attempt.user if admitted.actor else admitted.account.address
     settings = session.backend.settings
-    session.upstream, reply = await proxy.log_in(settings, address, user, attempt.secret)
+    session.upstream, reply = await proxy.log_in(
+        settings, address, user, attempt.secret, attempt.session
+    )
     if session.upstream is not None:
+        routine(
+            "login passed on",
+            session=attempt.session,
+            user=admitted.account.address,
+            peer=attempt.peer,
+            host=address.host,
+        )
         metrics.LOGINS.labels(attempt.mechanism, "proxied").inc()
     else:
         metrics.refused(attempt.mechanism, ErrorKind.TEMPORARY)
@@ -182,6 +194,15 @@ async def _refused(
     if error.kind is ErrorKind.PERMISSION:
         return no(error.text, "AUTHORIZATIONFAILED")
     raise error
+
+
+def _refuse(session: Session, user: str, text: str, code: str = "CONTACTADMIN") -> Reply:
+    """Turn away somebody who proved who he is, and log it."""
+    client = session.client
+    _log.info(
+        "login refused", session=client.session, user=user, peer=client.peer_address, reason=text
+    )
+    return _turn_away(session, text, code)
 
 
 def _turn_away(session: Session, text: str, code: str = "CONTACTADMIN") -> Reply:
