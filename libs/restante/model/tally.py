@@ -17,6 +17,7 @@ CPython 3.10 and later give it away at calls and at backward jumps only, and the
 reading a number and storing it. A snapshot may see a histogram's count without its sum.
 """
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
@@ -74,7 +75,7 @@ class Buckets:
         self.sum += value
 
 
-class Metric:
+class Metric(ABC):
     """What is common to all kinds."""
 
     kind = ""
@@ -91,13 +92,13 @@ class Metric:
             raise ValueError(f"{self.name} has the labels {self.label_names}")
         return values
 
+    @abstractmethod
     def family(self) -> Family:
         """Return the metric as it is now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reset(self) -> None:
         """Back to nothing, in a process that was just forked."""
-        raise NotImplementedError
 
 
 class Counter(Metric):
