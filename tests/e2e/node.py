@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import docker.errors
+
 from tests.e2e import engine
 
 
@@ -96,8 +98,15 @@ class Node:
         self.container.start()
 
     def pause(self) -> None:
-        """Freeze all its processes."""
-        self.container.pause()
+        """Freeze all its processes; where they fork all the time that needs some tries."""
+        for left in range(20, -1, -1):
+            try:
+                self.container.pause()
+            except docker.errors.APIError as error:
+                if "unable to freeze" not in str(error) or not left:
+                    raise
+            else:
+                return
 
     def unpause(self) -> None:
         """Let them go on."""

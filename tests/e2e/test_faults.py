@@ -46,6 +46,10 @@ def test_fault_of_all_replicas(run: Run, fault: Fault, service: str) -> None:
     run.inflict(fault, f"{service}-1", f"{service}-2")
 
 
+def test_a_replica_of_each_is_frozen_for_longer_than_clients_wait(run: Run) -> None:
+    run.inflict(PAUSE.for_seconds(12.0), "auth-1", "delivery-1", "imap-1", "pop3-1")
+
+
 def test_redis_away(run: Run) -> None:
     run.inflict(Fault("away", faults.stop, 15.0), "redis")
 

@@ -10,7 +10,6 @@ import pytest
 from tests.e2e import engine, images
 from tests.support.process import ROOT
 
-
 pytestmark = pytest.mark.e2e
 
 
