@@ -64,6 +64,7 @@ class JournalChanges:
 
     async def run(self) -> None:
         """Publish until cancelled."""
+        first = True
         while True:
             try:
                 if self._database.is_sqlite:
@@ -73,11 +74,12 @@ class JournalChanges:
                 else:
                     await self._listen()
             except (MailError, OSError) as error:
-                if self._hub.sees(self):  # else it was said already
+                if first or self._hub.sees(self):  # else it was said already
                     reason = error.text if isinstance(error, MailError) else str(error)
                     log.warning("changes of accounts cannot be followed", reason=reason)
             finally:
                 self._hub.lost(self)
+                first = False
             await asyncio.sleep(RETRY)
 
     async def catch_up(self) -> None:
@@ -119,11 +121,11 @@ class JournalChanges:
     async def _listen(self) -> None:
         import psycopg  # noqa: PLC0415 - an extra, there only where PostgreSQL is used
 
-        url = self._database.url.set(drivername="postgresql")
+        url = self._database.url.set(drivername="postgresql").render_as_string(hide_password=False)
         try:
             async with asyncio.timeout(DEAD):
                 connection = await psycopg.AsyncConnection.connect(
-                    url.render_as_string(hide_password=False),
+                    url.replace(" ", "%20"),  # SQLAlchemy leaves blanks of a password as they are
                     autocommit=True,
                     application_name=self._sessions.application_name,
                 )

@@ -97,6 +97,16 @@ async def test_a_change_that_is_rolled_back_is_not_told(replicas: list[AuthServe
         assert await watcher.revocation() == Revocation("ann@example.test", Reason.KICKED)
 
 
+async def test_a_password_with_any_character_is_followed_too(postgres: Postgres) -> None:
+    url = postgres.new_database().replace("restante@", "restante:a%20b+c%2Fd%40e%25@")
+    async with two(url) as servers:
+        await add_account(servers[0], FRED)
+        async with both(servers) as watchers:
+            await change(servers[1], directory.kick, FRED)
+            for watcher in watchers:
+                assert await watcher.revocation() == Revocation(FRED, Reason.KICKED)
+
+
 async def login(client: AuthClient) -> ErrorKind | None:
     await asyncio.sleep(0)  # an answer from memory gives the loop no turn to hear of a break
     try:
