@@ -5,8 +5,11 @@ import imaplib
 import os
 import poplib
 import re
+import shutil
+import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +40,7 @@ def system(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> It
         "RESTANTE_IMAP_TLS_REQUIRED": "true",
         "RESTANTE_POP3_TLS_REQUIRED": "true",
         "RESTANTE_HOSTNAME": "mail.example.test",
+        "RESTANTE_TLS_SNI": str(tmp_path_factory.mktemp("sni")),
     }
     with System(tmp_path_factory.mktemp("sasl"), ("pop3", "imap"), env) as system:
         system.add_account(USER, PASSWORD)
@@ -203,10 +207,27 @@ def test_mbsync(system: System, mechanism: str, tmp_path: Path) -> None:
 # --- channel binding ----------------------------------------------------------------------------
 
 
-def authenticate(system: System, mechanism: str, client: ScramClient) -> str:
-    """Log in by IMAP over TLS; return the tagged answer."""
+class Named(imaplib.IMAP4_SSL):
+    """A client that reaches 127.0.0.1 by a name of its own choice."""
+
+    def _create_socket(self, timeout: float | None) -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout or 20)
+        made: ssl.SSLSocket = self.ssl_context.wrap_socket(plain, server_hostname=self.host)
+        return made
+
+
+def authenticate(
+    system: System,
+    mechanism: str,
+    client: ScramClient,
+    *,
+    name: str = "localhost",
+    ca: Path | None = None,
+) -> str:
+    """Log in by IMAP over TLS to a server of that name; return the tagged answer."""
     _, port = system.address("imap", "tls_listen")
-    imap = imaplib.IMAP4_SSL("localhost", port, ssl_context=system.tls_client())
+    context = ssl.create_default_context(cafile=str(ca)) if ca else system.tls_client()
+    imap = Named(name, port, ssl_context=context)
     steps = iter((client.first, client.final))
 
     def answer(challenge: bytes) -> bytes:
@@ -224,10 +245,10 @@ def authenticate(system: System, mechanism: str, client: ScramClient) -> str:
         imap.shutdown()
 
 
-def end_point(system: System) -> bytes:
+def end_point(certificate: Path) -> bytes:
     import hashlib
 
-    der = ssl.PEM_cert_to_DER_cert(system.certificate.read_text())
+    der = ssl.PEM_cert_to_DER_cert(certificate.read_text())
     return hashlib.sha256(der).digest()  # our certificates are signed with SHA-256
 
 
@@ -247,7 +268,7 @@ def test_gsasl_binds_by_exporter(system: System) -> None:
 
 def test_scram_plus_binds_to_our_certificate(system: System) -> None:
     plus = "SCRAM-SHA-256-PLUS"
-    bound = ScramClient(USER, PASSWORD, header=P, binding=end_point(system))
+    bound = ScramClient(USER, PASSWORD, header=P, binding=end_point(system.certificate))
     assert authenticate(system, plus, bound) == "OK"
     other = ScramClient(USER, PASSWORD, header=P, binding=b"x" * 32)
     assert "Channel binding does not fit" in authenticate(system, plus, other)
@@ -255,6 +276,33 @@ def test_scram_plus_binds_to_our_certificate(system: System) -> None:
     assert "tampered" in authenticate(system, "SCRAM-SHA-256", down)
     plain = ScramClient(USER, PASSWORD)
     assert authenticate(system, "SCRAM-SHA-256", plain) == "OK"
+
+
+def test_scram_plus_binds_to_the_certificate_of_the_name(
+    system: System, authority: Authority
+) -> None:
+    """SNI: what the client was shown counts, not the default certificate."""
+    plus, name = "SCRAM-SHA-256-PLUS", "mail.other.test"
+    certificate, key = authority.issue(name)
+    folder = Path(system.env["RESTANTE_TLS_SNI"]) / name
+    folder.mkdir()
+    shutil.copy(key, folder / "tls.key")
+    shutil.copy(certificate, folder / "tls.crt")
+    give_up = time.monotonic() + 30
+
+    def log_in(shown: Path) -> str:
+        bound = ScramClient(USER, PASSWORD, header=P, binding=end_point(shown))
+        return authenticate(system, plus, bound, name=name, ca=authority.certificate)
+
+    while True:
+        try:
+            assert log_in(certificate) == "OK"
+            break
+        except ssl.SSLCertVerificationError:  # a new folder is found within two seconds
+            assert time.monotonic() < give_up
+    assert "Channel binding does not fit" in log_in(system.certificate)
+    default = ScramClient(USER, PASSWORD, header=P, binding=end_point(system.certificate))
+    assert authenticate(system, plus, default) == "OK"
 
 
 # --- EXTERNAL -----------------------------------------------------------------------------------
