@@ -51,7 +51,7 @@ def missing() -> str:
 def image(name: str) -> str:
     """Return what an image of a manifest is here: built from this tree, or somebody else's."""
     ours = {"restante": images.restante, "restante-exim": images.exim}
-    made = ours.get(name.rpartition(":")[0])
+    made = ours.get(name.rpartition(":")[0].removeprefix("registry.example.org/"))
     return made() if made else images.third_party(name)
 
 
@@ -200,7 +200,7 @@ class Cluster:
             return [f"--tmpfs={path}:rw,exec,mode=0777,{owner}"]
         if "persistentVolumeClaim" in volume:
             claim = volume["persistentVolumeClaim"]["claimName"]
-            return [f"--volume={self._volume(claim)}:{path}"]
+            return [f"--volume={self._export(claim)}:{path}"]
         return [f"--volume={self._directory(spec, volume, pod)}:{path}:ro"]
 
     def _volume(self, name: str) -> str:
@@ -208,6 +208,16 @@ class Cluster:
         if volume not in self._volumes:
             docker("volume", "create", *_LABELS, volume)
             self._volumes.add(volume)
+        return volume
+
+    def _export(self, claim: str) -> str:
+        """Return a mail volume, made as its operator does: the root is the services' own."""
+        if f"{self.prefix}-{claim}" in self._volumes:
+            return f"{self.prefix}-{claim}"
+        volume = self._volume(claim)
+        words = ["run", "--rm", "--user=0:0", f"--volume={volume}:/export", "--entrypoint=install"]
+        owner = ["-d", "-o", "5000", "-g", "5000", "-m", "0711", "/export"]
+        docker(*words, *_LABELS, image("restante:0.2.0"), *owner)
         return volume
 
     def _directory(self, spec: dict[str, Any], volume: dict[str, Any], pod: str) -> Path:
