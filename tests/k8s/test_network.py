@@ -23,6 +23,7 @@ SQUATTER: Final = Peer(
 HOOK: Final = Peer("hook", {"restante-delivers": "http"})
 DNS: Final = Peer("dns", {"k8s-app": "kube-dns"}, namespace="kube-system", ports={"dns": 53})
 DATABASE: Final = Peer("restante-db", {"cnpg.io/cluster": "restante-db"}, ports={"sql": 5432})
+SOLVER: Final = Peer("solver", {"acme.cert-manager.io/http01-solver": "true"}, ports={"http": 8089})
 OPERATOR: Final = Peer("cnpg", namespace="cnpg-system")
 
 _CLIENTS: Final = ("delivery", "pop3", "imap", "webmail")
@@ -78,8 +79,9 @@ def test_isp() -> None:
         ("auth", "restante-db", 5432),
         ("cnpg", "restante-db", 5432),
         ("redis", "redis-node", 6379),
+        *((name, "solver", 8089) for name in (*_UNBOUND, "cnpg")),
     }
-    assert flows(rendering, DATABASE, OPERATOR) == expected(rendering, special, "cnpg")
+    assert flows(rendering, DATABASE, OPERATOR, SOLVER) == expected(rendering, special, "cnpg")
 
 
 def test_nodes_of_redis_speak_to_each_other_and_sentinels_to_nobody_else() -> None:
@@ -111,7 +113,7 @@ def test_known_bad_policies_are_noticed(overlay: str) -> None:
     right = flows(rendering)
     for policy in [one for one in rendering if one["kind"] == "NetworkPolicy"]:
         name = policy["metadata"]["name"]
-        if name in ("dns", "restante-db", "restante-db-clients"):
+        if name in ("dns", "restante-db", "restante-db-clients", "acme-solver"):
             continue  # of ends that are not in the table
         assert flows([one for one in rendering if one is not policy]) != right, name
     wider = copy.deepcopy(rendering)
