@@ -60,6 +60,10 @@ THROTTLE_REFUSALS: Final = Counter(
     "restante_auth_throttle_refusals_total",
     "Logins told to try again later since they would have waited too long.",
 )
+THROTTLE_REDIS_FAULTS: Final = Counter(
+    "restante_auth_throttle_redis_faults_total",
+    "Times that Redis did not answer, so that each replica counts failures alone for 5 s.",
+)
 
 # Passwords
 VERIFY_WAITING: Final = Gauge(

@@ -15,6 +15,7 @@ from restante.store.hints_engine import make_hints
 from restante.store.hints_inotify import InotifyHints
 from restante.store.hints_redis import RedisHints
 from restante.store.layout import make_maildir, open_folder, opened
+from restante.store.metrics import HINT_LAG, HINTS_UP
 from tests.contract.redis_server import Redis, redis_server  # noqa: F401 - a fixture
 
 
@@ -91,12 +92,16 @@ async def in_effect(hints: Hints, maildir: Path, calls: Calls, name: FolderName 
 
 async def test_a_delivery_calls_the_watcher(engines: tuple[Hints, Hints], maildir: Path) -> None:
     watching, delivering = engines
+    lags = HINT_LAG.count
     for name in (INBOX, ("Work",)):
         calls = Calls()
         watch(watching, maildir, name, calls)
         before = await in_effect(delivering, maildir, calls, name)
         drop(maildir, name, "one", delivering)
         await calls.more_than(before)
+    assert HINT_LAG.count >= lags + 2, "both engines tell how late they are"
+    up = [row for row in HINTS_UP.family()[-1].values() if not isinstance(row, tuple)]
+    assert sum(up) >= 1
 
 
 async def test_publish_from_a_thread(engines: tuple[Hints, Hints], maildir: Path) -> None:

@@ -61,7 +61,7 @@ class Sheets:
     # --- in a worker ------------------------------------------------------------------------
 
     def write(self, worker: int) -> None:
-        """Put what this process has counted into its slot. Never raises."""
+        """Put what this process has counted into its slot."""
         data = marshal.dumps(tally.families())
         if len(data) > _HALF:
             return  # the one before stays; a test holds that this is far away
@@ -122,9 +122,10 @@ class Pulse:
     def _beat(self) -> None:
         now = self._loop.time()
         _LAG.observe(max(0.0, now - self._due))
-        self._write()
-        self._due = self._loop.time() + EVERY
+        # First of all: a metric that cannot be read must not end the others.
+        self._due = now + EVERY
         self._loop.call_at(self._due, self._beat)
+        self._write()
 
 
 def family(

@@ -14,6 +14,7 @@ import redis.asyncio
 import redis.exceptions
 
 from restante.runtime.log import get_logger
+from services.auth.metrics import THROTTLE_REDIS_FAULTS
 from services.auth.throttle.counters import LocalCounters, Pace, Scope, Slot
 
 log = get_logger(__name__)
@@ -138,5 +139,6 @@ class SharedCounters:
             return await call()
         except _ERRORS as error:
             self._away_until = self._clock() + RETRY
+            THROTTLE_REDIS_FAULTS.inc()
             log.warning("failed logins are counted without Redis", reason=str(error))
             return None

@@ -100,6 +100,7 @@ def healthy() -> Series:
     for name in (
         "throttle_refusals_total",
         "verify_refusals_total",
+        "throttle_redis_faults_total",
         "database_faults_total",
         "audit_dropped_total",
         "audit_oldest_seconds",
@@ -139,6 +140,9 @@ def sick() -> dict[str, Series]:
             series("imap_logins_total", "imap", **login, result="temporary"): grows(100)
         },
         "RestanteBruteForce": {series("auth_throttle_refusals_total", "auth"): grows(120)},
+        "RestanteThrottleAlone": {
+            series("auth_throttle_redis_faults_total", "auth"): grows(1),
+        },
         "RestantePasswordQueue": histogram("auth_verify_wait_seconds", "auth", fast=10, slow=50),
         "RestanteDatabaseFaults": {series("auth_database_faults_total", "auth"): grows(1)},
         "RestanteAuditLost": {series("auth_audit_oldest_seconds", "auth"): flat(400)},

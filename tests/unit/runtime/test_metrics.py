@@ -1,5 +1,6 @@
 """Snapshots of workers, their sum, and the text that is served."""
 
+import asyncio
 import os
 import re
 from collections.abc import Iterator
@@ -135,3 +136,26 @@ def test_too_much_leaves_what_was_before(sheets: Sheets) -> None:
     counter.labels("y" * (1 << 20)).inc()
     sheets.write(0)
     assert re.search(r'what="x"', sheets.exposition().decode())
+
+
+async def test_the_pulse_goes_on_after_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gauge that cannot be read costs a snapshot, not all that follow."""
+    monkeypatch.setattr(metrics, "EVERY", 0.01)
+    faults: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: faults.append(context["exception"]))
+    written = asyncio.Event()
+    calls = 0
+
+    def write() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise RuntimeError("a gauge that cannot be read")
+        written.set()
+
+    before = metrics._LAG.count
+    metrics.Pulse(write)
+    await asyncio.wait_for(written.wait(), 10)
+    assert len(faults) == 1
+    assert metrics._LAG.count >= before + 2
