@@ -143,4 +143,17 @@ def processes(objects: Sequence[Object]) -> list[str]:
     return wrong
 
 
-CHECKS: Final = (settings, targets, processes)
+def balancers(objects: Sequence[Object]) -> list[str]:
+    """Only imap and pop3 may expect PROXY headers: exim and the gateway send none to the others."""
+    return [
+        f"{where}: expects PROXY headers"
+        for workload in services_pods(objects, "auth", "delivery", "webmail")
+        for where, container in containers(workload)
+        if any(
+            name.endswith("PROXY_PROTOCOL_FROM") and value
+            for name, value in environment(objects, container).items()
+        )
+    ]
+
+
+CHECKS: Final = (settings, targets, processes, balancers)

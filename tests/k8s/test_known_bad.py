@@ -242,6 +242,10 @@ FAULTS: Final[dict[str, tuple[Check, Change]]] = {
         settings.targets,
         lambda r: config(r, "restante-imap").update(RESTANTE_AUTH_TARGET="auth:50052"),
     ),
+    "PROXY headers expected of exim": (
+        settings.balancers,
+        lambda r: config(r, "restante-common").update(RESTANTE_PROXY_PROTOCOL_FROM="10.42.0.0/16"),
+    ),
     "workers by the node's CPUs": (
         settings.processes,
         lambda r: config(r, "restante-imap").pop("RESTANTE_WORKERS"),
