@@ -6,13 +6,7 @@ flags, keywords, UIDLs and pushes agree, deliveries and removals are seen. Then 
 alone, then the old one again.
 """
 
-import contextlib
-import imaplib
-import poplib
-import re
-import smtplib
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -26,11 +20,10 @@ from restante.rpc.auth.v1 import auth_pb2, auth_pb2_grpc
 from restante.store.volume import create_volume
 from tests.support.process import ROOT, ServiceProcess
 from tests.support.release import unpack
-from tests.support.system import unique_message
+from tests.support.sides import PATIENCE, Side, listed, work_together
 
 USER, PASSWORD = "fred@example.test", "correct horse battery"
 WORKERS = ("delivery", "imap", "pop3")
-PATIENCE = 60  # seconds; a bound against hanging, nothing is measured
 
 pytestmark = pytest.mark.slow
 
@@ -41,11 +34,11 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {"old": unpack(tmp_path_factory.mktemp("release") / "tree"), "new": ROOT}
 
 
-class Replica:
+class Replica(Side):
     """Delivery, IMAP and POP3 of one release."""
 
     def __init__(self, release: str, house: "House") -> None:
-        self.release = release
+        super().__init__(self.address, USER, PASSWORD)
         env = house.env | {"RESTANTE_AUTH_TARGET": house.target}
         data = house.base / f"data-{release}"
         root = house.releases[release]
@@ -61,57 +54,10 @@ class Replica:
         for service in self.services.values():
             service.wait_ready()
 
-    @contextmanager
-    def imap(self, folder: str = "INBOX") -> Iterator[imaplib.IMAP4]:
-        client = imaplib.IMAP4(*self.services["imap"].address(), timeout=PATIENCE)
-        try:
-            client.login(USER, PASSWORD)
-            assert client.select(folder)[0] == "OK"
-            yield client
-        finally:
-            with contextlib.suppress(OSError, imaplib.IMAP4.error):
-                client.logout()
-
-    def deliver(self, subject: str) -> None:
-        host, port = self.services["delivery"].address("lmtp_listen")
-        with smtplib.LMTP(host, port, timeout=PATIENCE) as client:
-            assert client.sendmail("a@example.test", [USER], unique_message(subject)) == {}
-
-    def uidls(self) -> list[bytes]:
-        client = poplib.POP3(*self.services["pop3"].address(), timeout=PATIENCE)
-        try:
-            client.user(USER)
-            client.pass_(PASSWORD)
-            return [line.split()[1] for line in client.uidl()[1]]
-        finally:
-            client.quit()
-
-    def messages(self, folder: str = "INBOX") -> dict[int, tuple[str, frozenset[bytes]]]:
-        """Return subject and flags by UID."""
-        with self.imap(folder) as client:
-            return listed(client)
-
-    def state(self, folder: str = "INBOX") -> tuple[object, ...]:
-        """Return all that must be the same everywhere."""
-        with self.imap(folder) as client:
-            found = listed(client)
-            status = client.status(folder, "(UIDVALIDITY UIDNEXT MESSAGES HIGHESTMODSEQ)")[1]
-            return found, status
-
-
-def listed(client: imaplib.IMAP4) -> dict[int, tuple[str, frozenset[bytes]]]:
-    client.noop()
-    found = {}
-    _, lines = client.uid("FETCH", "1:*", "(FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
-    for item in lines:
-        if isinstance(item, tuple):
-            uid = re.search(rb"UID (\d+)", item[0])
-            subject = re.search(rb"Subject: (.*?)\r", item[1])
-            assert uid is not None
-            assert subject is not None
-            flags = frozenset(imaplib.ParseFlags(item[0])) - {b"\\Recent"}
-            found[int(uid[1])] = subject[1].decode(), flags
-    return found
+    def address(self, name: str) -> tuple[str, int]:
+        if name == "lmtp":
+            return self.services["delivery"].address("lmtp_listen")
+        return self.services[name].address()
 
 
 class House:
@@ -163,54 +109,6 @@ class House:
 @pytest.fixture
 def house(tmp_path: Path, releases: dict[str, Path]) -> House:
     return House(tmp_path, releases)
-
-
-def wait_for(client: imaplib.IMAP4, count: int) -> None:
-    """IDLE until the folder has so many messages."""
-    tag = client._new_tag()
-    client.send(tag + b" IDLE\r\n")
-    assert client.readline().startswith(b"+")
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        line = client.readline()
-        found = re.match(rb"\* (\d+) EXISTS", line)
-        if found and int(found[1]) >= count:
-            break
-    else:
-        pytest.fail("nothing was pushed")
-    client.send(b"DONE\r\n")
-    while not client.readline().startswith(tag):
-        pass
-
-
-def work_together(one: Replica, two: Replica, round_: str) -> None:
-    """Do everything on one that the other must see, and the other way round."""
-    for number in range(6):
-        (one, two)[number % 2].deliver(f"{round_}-{number}")
-    assert one.state() == two.state()
-    assert one.uidls() == two.uidls()
-    with one.imap() as here, two.imap() as there:
-        uids = sorted(listed(here))
-        here.uid("STORE", str(uids[-1]), "+FLAGS", f"(\\Flagged kw{round_})")
-        there.uid("STORE", str(uids[-2]), "+FLAGS", "(\\Answered)")
-        there.uid("STORE", str(uids[-3]), "+FLAGS", "(\\Deleted)")
-        assert listed(here) == listed(there)
-        assert listed(here)[uids[-1]][1] == {b"\\Flagged", f"kw{round_}".encode()}
-        here.expunge()
-        assert listed(there).keys() == set(uids) - {uids[-3]}
-        there.uid("COPY", str(uids[-1]), "INBOX.Archive")
-        here.uid("COPY", str(uids[-2]), "INBOX.Archive")
-        there.uid("MOVE", str(uids[-4]), "INBOX.Archive")
-        assert listed(here) == listed(there)
-        there.append("INBOX", "(\\Seen appended)", None, unique_message(f"{round_}-appended"))
-        assert listed(here) == listed(there)
-        count = len(listed(there))
-        one.deliver(f"{round_}-pushed")
-        wait_for(there, count + 1)
-        two.deliver(f"{round_}-pushed too")
-        wait_for(here, count + 2)
-    assert one.state() == two.state()
-    assert one.state("INBOX.Archive") == two.state("INBOX.Archive")
 
 
 @pytest.mark.parametrize("auth", ["old", "new"])
