@@ -52,7 +52,7 @@ class Maildrop:
         self._deleted: set[int] = set()
         self._fetched: dict[int, bytes] = {}  # read ahead, by number
         self._retrieved: set[int] = set()
-        self._unsaid: list[bytes] = []  # base names of what was read for the first time
+        self._unsaid: tuple[bytes, ...] = ()  # base names of what was read for the first time
         self._besides = 0  # more of them, not named
         self._last = 0  # the number that was asked for last
 
@@ -172,13 +172,13 @@ class Maildrop:
             gone = self._mailbox.remove([uids[n - 1] for n in sorted(doomed)])
             removed = len(gone)
             read = {uids[n - 1]: n for n in self._retrieved & doomed}
-            self._unsaid += [self._columns.base(read[uid] - 1) for uid in gone if uid in read]
+            self._unsaid += tuple(self._columns.base(read[uid] - 1) for uid in gone if uid in read)
         seen = [uids[n - 1] for n in sorted(self._retrieved - doomed)]
         self._retrieved.clear()
         self._deleted.clear()
         if seen:
             result = self._mailbox.store(seen, StoreMode.ADD, Flag.SEEN)
-            self._unsaid += result.read
+            self._unsaid += tuple(result.read)
             self._besides += result.seen - len(result.read)
         return removed
 
@@ -188,7 +188,7 @@ class Maildrop:
         NAMED at most, and the number of all others.
         """
         bases, besides = self._unsaid, self._besides
-        self._unsaid, self._besides = [], 0
+        self._unsaid, self._besides = (), 0
         ids = [message_id(os.fsdecode(base)) for base in bases[:NAMED]]
         return ids, besides + len(bases) - len(ids)
 

@@ -251,6 +251,7 @@ class Session(BaseModel):
     since: Moment
     host: str
     actor: str = Field(description="The master user who came in as this account.")
+    session: str = Field(description="Its id in the log; empty for webmail.")
 
 
 class Sessions(BaseModel):
