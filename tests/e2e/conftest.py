@@ -1,6 +1,7 @@
 """What all end-to-end tests share: the check of the engine, cleaning up, the stack."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,18 @@ from tests.e2e import engine, front
 from tests.e2e.compose import ComposeStack
 from tests.e2e.front import Front
 from tests.e2e.stack import Stack
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the stack of compose started last: two stacks at once are much for a small machine."""
+    here = str(Path(__file__).parent)
+    items.sort(key=lambda item: str(item.path).startswith(here) and _by_compose(item))
+
+
+def _by_compose(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    by_program = callspec is not None and callspec.params.get("system") == "compose"
+    return by_program or "compose" in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,6 +5,8 @@ build's context is exactly these files: a stale image is never tested, an unchan
 once. RESTANTE_E2E_IMAGE and RESTANTE_E2E_EXIM_IMAGE name images to test in place of these.
 """
 
+import contextlib
+import datetime
 import hashlib
 import io
 import os
@@ -139,11 +141,12 @@ def _build(name: str, dockerfile: str, context: bytes, *, nocache: bool = False)
 
 
 def _remove_older(repository: str, name: str) -> None:
-    """Remove images of earlier trees that nothing uses."""
+    """Remove images of earlier trees, a day old: a younger one may be tested by another run."""
+    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
     for image in engine.client().images.list(filters={"label": engine.IMAGE_LABEL}):
+        if image.attrs["Created"][:19] > yesterday.isoformat()[:19]:
+            continue
         for tag in image.tags:
             if tag.startswith(f"{repository}:e2e-") and tag != name:
-                try:
+                with contextlib.suppress(docker.errors.APIError):  # a container of it is left
                     engine.client().images.remove(tag)
-                except docker.errors.APIError:
-                    continue  # another run tests it

@@ -100,5 +100,5 @@ def _visible(path: Path) -> None:
             labels=engine.LABELS,
             remove=True,
         )
-    except docker.errors.DockerException:
+    except docker.errors.ContainerError:
         pytest.skip("the Docker engine does not see FUSE mounts of this machine")
