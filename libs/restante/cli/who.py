@@ -13,7 +13,7 @@ from restante.rpc.admin_reports import SessionInfo
 
 app = typer.Typer(add_completion=False)
 
-_COLUMNS = ("address", "service", "peer", "client", "since", "host", "session", "login")
+_COLUMNS = ("address", "service", "peer", "client", "since", "host", "login", "session")
 
 
 @app.command(epilog=output.EPILOG)
@@ -60,6 +60,6 @@ def _row(session: SessionInfo) -> dict[str, Any]:
         "client": session.client,
         "since": shown(session.since),
         "host": session.host,
-        "session": session.session,
         "login": " ".join(filter(None, how)),
+        "session": session.session,
     }

@@ -22,6 +22,7 @@ FRED = SessionInfo(
     1_700_000_000,
     "host1",
     "boss@example.test",
+    "a59c071dc9000003",
 )
 ANN = SessionInfo(
     "ann@example.test", "webmail", "2001:db8::1", "", False, "", 1_700_000_060, "", ""
@@ -66,9 +67,9 @@ def test_rows_in_order_and_the_silent(client: Fake) -> None:
     assert done.exit_code == 0
     assert client.asked == [("", "example.test")]
     assert done.stdout.splitlines() == [
-        "ann@example.test\twebmail\t2001:db8::1\t\t2023-11-14 22:14:20Z\t\t",
+        "ann@example.test\twebmail\t2001:db8::1\t\t2023-11-14 22:14:20Z\t\t\t",
         "fred@example.test\timap\t192.0.2.1\tBad\\nClient\\x1b[2J\t2023-11-14 22:13:20Z\thost1"
-        "\tscram-sha-256 TLS as boss@example.test",
+        "\tscram-sha-256 TLS as boss@example.test\ta59c071dc9000003",
     ]
     assert done.stderr == (
         "restante: 1 of 4 workers did not answer in time: their sessions are missing\n"
