@@ -270,7 +270,10 @@ def test_the_balancer_knows_the_ports_of_the_image() -> None:
         own = [settings.get(f"RESTANTE_{upper}_{door}") for door in ("LISTEN", "TLS_LISTEN")]
         assert f"*:{port}" in own
         assert settings[f"RESTANTE_{upper}_HEALTH_LISTEN"] == f"*:{health}"
-        assert ("send-proxy-v2" in options) is (service in {"pop3", "imap"})
+        mail = service in {"pop3", "imap"}
+        assert ("send-proxy-v2" in options) is mail
+        last = f"server-template last- 1-30 {service}:{port} send-proxy-v2\n"
+        assert (last in BALANCER) is mail
 
 
 def test_health_is_asked_on_the_ports_of_the_image() -> None:
