@@ -1,4 +1,4 @@
-"""Real auth and delivery, one of each for all tests of a worker, and a folder that exim may enter."""
+"""Real auth and delivery, one of each for all tests of a worker; a folder that exim may enter."""
 
 import itertools
 import shutil

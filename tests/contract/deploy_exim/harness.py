@@ -71,7 +71,7 @@ plain:
   public_name = PLAIN
   server_advertise_condition = ${{if def:tls_in_cipher}}
   server_prompts = :
-  server_condition = ${{if and{{{{eq{{$auth2}}{{us@outside.test}}}}{{eq{{$auth3}}{{a^b secret}}}}}}}}
+  server_condition=${{if and{{{{eq{{$auth2}}{{us@outside.test}}}}{{eq{{$auth3}}{{a^b sesame}}}}}}}}
   server_set_id = $auth2
 """
 
@@ -192,7 +192,7 @@ class Exim:
         print(self.log())
         self._log.close()
 
-    # --- what it says ------------------------------------------------------------------------------
+    # --- what it says ----------------------------------------------------------------------------
 
     def run(self, *words: str, stdin: bytes = b"") -> str:
         """Run exim with the same configuration, as the container's user; return its output."""
@@ -229,7 +229,7 @@ class Exim:
         """Return the log so far."""
         return "\n".join(self._log.lines[after:])
 
-    # --- clients ------------------------------------------------------------------------------------
+    # --- clients ---------------------------------------------------------------------------------
 
     def smtp(self, port: int = 0) -> smtplib.SMTP:
         """Return a client of the door for everybody, or of another port."""

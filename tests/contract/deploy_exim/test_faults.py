@@ -111,7 +111,7 @@ def test_auth_without_an_answer(
         assert "correct" not in exim.log()
 
 
-# A queue's message is bounced by exim itself where a host says 5xx before MAIL: there is no setting.
+# Exim itself bounces mail of the queue where a host says 5xx before MAIL; there is no setting.
 REFUSES = ((b"554 5.3.2 no\r\n", b""), (b"220 hi\r\n", b"500 5.5.1 what?\r\n"))
 
 

@@ -40,11 +40,11 @@ class Rspamd(socketserver.StreamRequestHandler):
         data = self.rfile.read(size) if size else self.rfile.read()
         score, action = b"0.5", b"no action"
         for word in (b"reject", b"soft reject", b"greylist"):
-            if b"Subject: spam " + word + b"\r\n" in data:
+            if b"Subject: spam " + word + b"\n" in data.replace(b"\r", b""):
                 score, action = b"16.0", word
         self.wfile.write(
             b"RSPAMD/1.3 0 EX_OK\r\nMetric: default; %s; %s / 15.0 / 0.0\r\n"
-            b"Symbol: TEST(1.00)\r\nAction: %s\r\n" % (b"True", score, action)
+            b"Action: %s\r\nSymbol: TEST(1.00)\r\n" % (b"True", score, action)
         )
 
 

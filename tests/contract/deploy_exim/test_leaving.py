@@ -97,7 +97,7 @@ def test_smarthost(
         }
         if mode != "try":
             (smarthost.top / "login").touch()
-            (folder / "password").write_text("a^b secret\n")
+            (folder / "password").write_text("a^b sesame\n")
             settings["EXIM_SMARTHOST_USER"] = "us@outside.test"
             settings["EXIM_SMARTHOST_PASSWORD_FILE"] = str(folder / "password")
         exim = make_exim(stack, **settings)
@@ -111,7 +111,7 @@ def test_smarthost(
         assert len(smarthost.received()) == 2
         assert ("A=plain:us@outside.test" in smarthost.log()) == (mode == "require")
         assert "X=TLS1.3" in smarthost.log()
-        assert "secret" not in exim.log() + smarthost.log()
+        assert "sesame" not in exim.log() + smarthost.log()
     finally:
         smarthost.close()
 

@@ -208,6 +208,6 @@ def test_what_an_account_gets(stack: Stack, make_exim: MakeExim, folder: Path) -
     message = message_from_bytes(stack.stored("Subject: whole\n")[0])
     assert message["Return-Path"] == "<bob@x.test>"
     assert message["Delivered-To"] == FRED
-    ours, exims = message.get_all("Received")
+    ours, exims = message.get_all("Received") or []
     assert "with LMTP" in ours
     assert f"id {name}" in exims

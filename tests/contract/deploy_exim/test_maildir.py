@@ -68,7 +68,7 @@ def test_into_the_maildir(variant: str, shared: Stack, make_exim: MakeExim, fold
     exim.wait_log(f"{name} Completed")
     home = root / "example.test/f/fr/fred/Maildir"
     files = list((home / "new").iterdir())
-    assert len(files) == 1
+    assert len(files) == 2
     size = re.search(r",S=(\d+)\Z", files[0].name)
     assert size
     # The tag is the message without the fields that exim puts in front of it.
@@ -88,10 +88,10 @@ def test_into_the_maildir(variant: str, shared: Stack, make_exim: MakeExim, fold
     (root / ".restante-volume").rename(root / "gone")
     name = exim.send(unique_message("unmounted"), FRED)
     exim.wait_log(f"{name} == fred@example.test")
-    assert len(list((home / "new").iterdir())) == 1
+    assert len(list((home / "new").iterdir())) == 2
     (root / "gone").rename(root / ".restante-volume")
     exim.wait_log(f"{name} Completed")
-    assert len(list((home / "new").iterdir())) == 2
+    assert len(list((home / "new").iterdir())) == 3
 
 
 def test_a_full_mailbox_bounces_by_setting_and_a_nearly_full_one_is_told(
@@ -119,7 +119,7 @@ def test_a_full_mailbox_bounces_by_setting_and_a_nearly_full_one_is_told(
         .read_text()
         .splitlines()
     )
-    assert lines[0] == "10000S"
+    assert lines[0] == "10000S,0C"
 
 
 def test_it_needs_to_know_where(make_exim: MakeExim, shared: Stack) -> None:

@@ -82,7 +82,8 @@ def test_sender_addresses(
     exim = make_exim(stack, EXIM_SUBMISSION_SENDER=rule)
     exim.write(
         "aliases",
-        "sales@example.test: ann@example.test, fred@example.test\nboss@example.test: ann@example.test\n",
+        "sales@example.test: ann@example.test, fred@example.test\n"
+        "boss@example.test: ann@example.test\n",
     )
     with exim.login(FRED, PASSWORD, trust=authority.certificate) as client:
         for sender in allowed:
