@@ -1,5 +1,7 @@
 """A database that came back with another secret, or without one: `restante doctor` tells."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from restante.rpc.self.v1 import self_pb2 as pb
 from restante.rpc.self.v1 import self_pb2_grpc
 from restante.store.volume import create_volume
 from tests.services.auth.test_doctor import doctor, of
+from tests.support.process import ROOT, clean_environment
 from tests.support.system import System
 
 USER, PASSWORD = "fred@example.test", "correct horse battery"
@@ -43,6 +46,25 @@ def test_the_secret_fits_or_not(data: Path) -> None:
     status, text = of(found, "secret of auth")[0]
     assert (status, text) == ("FAIL", "is not there; 1 second factors were sealed with it")
     assert not (data / "auth" / "secret").exists(), "looking makes none"
+
+
+def test_the_way_out_without_the_secret(data: Path) -> None:
+    """Auth with a new secret: the account is shut until its second factor is reset."""
+    (data / "auth" / "secret").unlink()
+    with System(data.parent, []) as system:
+        for words in (("reset", USER, "--yes"), ("show", USER)):
+            done = subprocess.run(
+                [sys.executable, "-m", "services", "security", *words],
+                env=clean_environment(data, system.env),
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+        assert done.stdout == "", "piped, what is only the password has no lines"
+    _, found = doctor(data)
+    assert of(found, "secret of auth") == [("OK", "no second factors are sealed with it")]
 
 
 def test_without_a_database(tmp_path: Path) -> None:
