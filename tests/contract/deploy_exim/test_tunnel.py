@@ -1,6 +1,8 @@
 """The way to auth through stunnel, by what `render --stunnel` writes: TLS both ways, or nothing."""
 
+import contextlib
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,23 +39,27 @@ def tunnel(exim: Exim) -> Iterator[None]:
         [str(DEPLOY / "render"), "--stunnel"], env=exim.environment, capture_output=True, check=True
     )
     file = exim.top / "stunnel.conf"
-    file.write_bytes(written.stdout.replace(b"debug = warning", b"debug = notice"))
-    process = subprocess.Popen(
-        [need("stunnel4"), str(file)],
-        user=USER,
-        group=USER,
-        extra_groups=[],
-        stderr=subprocess.PIPE,
-    )
+    file.write_bytes(written.stdout)
+    with (exim.top / "stunnel.log").open("wb") as log:
+        process = subprocess.Popen(
+            [need("stunnel4"), str(file)],
+            user=USER,
+            group=USER,
+            extra_groups=[],
+            stdout=log,
+            stderr=log,
+        )
     try:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if b"Configuration successful" in line:
-                break
+        deadline = time.monotonic() + 30
+        while not (exim.top / "auth.sock").exists():
+            assert time.monotonic() < deadline, (exim.top / "stunnel.log").read_text()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.05)
+                raise AssertionError((exim.top / "stunnel.log").read_text())
         yield
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.wait(20)
 
 
 @pytest.mark.parametrize("fault", ["", "another CA", "another name", "no client certificate"])
