@@ -15,7 +15,6 @@ from restante.store.identity import Identity
 from restante.store.pool import StorePool
 from restante.store.volume import VolumeCheck, Volumes
 from restante.store.volume_probe import VolumeProbe
-from restante.store.volume_probe import VolumeProbe
 from services.pop3 import metrics
 from services.pop3.connection import BUSY, Pop3Connection
 from services.pop3.login_delay import LoginTimes
@@ -57,7 +56,6 @@ class Pop3Service:
             busy=BUSY,
         )
         context.every_beat(lambda: metrics.measure(self.doors.connections()))
-        context.every_beat(VolumeProbe((settings.mail_root, *settings.mail_volumes)).look)
         context.every_beat(VolumeProbe((settings.mail_root, *settings.mail_volumes)).look)
 
     async def drain(self) -> None:
