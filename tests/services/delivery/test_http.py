@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from restante.model import ErrorKind, MailError
+from restante.runtime import log
 from tests.services.delivery.worker import ANN, FRED, TOKEN, Worker
 
 MESSAGE = b"Subject: hello\r\n\r\nFirst line\r\n.dot\r\n.\r\n"
@@ -294,3 +295,20 @@ async def test_a_key_for_something_else_is_422(tmp_path: Path) -> None:
 async def test_bad_keys(tmp_path: Path, key: str) -> None:
     async with Worker(tmp_path) as worker:
         assert (await deliver(worker, Idempotency_Key=key)).status_code == 400
+
+
+async def test_the_mtas_id_goes_to_the_log(tmp_path: Path) -> None:
+    lines: list[str] = []
+    log.configure("info", "console", lines.append)
+    try:
+        async with Worker(tmp_path) as worker:
+            answer = await deliver(worker, X_MTA_Id="1tABCd-000123-4X")
+            refused = await deliver(worker, X_MTA_Id="two words")
+            keyed = await deliver(worker, Idempotency_Key="k1")
+    finally:
+        log.configure("info", "console")
+    assert (answer.status_code, refused.status_code, keyed.status_code) == (200, 400, 200)
+    first, second = (line for line in lines if " delivered id=" in line)
+    assert f"id={answer.json()['id']} mta_id=1tABCd-000123-4X session=" in first
+    assert "mta_id" not in second
+    assert " name=K" in second
