@@ -1,7 +1,10 @@
 """`restante healthy`: the check that containers run every few seconds."""
 
+import ast
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from restante.cli import healthy
+from restante.cli import endpoints, healthy
 from restante.runtime.runfile import RunFile
 
 
@@ -59,3 +62,18 @@ def test_nothing_runs(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert healthy.main(["pop3"]) == 1
     assert healthy.main(["smtp"]) == 2
     assert "no service 'smtp'" in capsys.readouterr().err
+
+
+def test_it_knows_the_services() -> None:
+    assert healthy._SERVICES == endpoints.SERVICES
+
+
+def test_it_loads_next_to_nothing() -> None:
+    """It runs every few seconds in every container."""
+    loaded = "import sys; sys.argv = ['restante', 'healthy']; from services.__main__ import main;"
+    loaded += " main(); print(sorted({m.split('.')[0] for m in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", loaded], capture_output=True, text=True, check=True
+    )
+    heavy = {"pydantic_core", "typer", "http", "email", "asyncio", "structlog", "cryptography"}
+    assert not heavy & set(ast.literal_eval(done.stdout))
