@@ -30,14 +30,14 @@ KEEP: Final = "RESTANTE_E2E_KEEP"
 _COMPOSE_PROJECT: Final = "com.docker.compose.project"
 
 
-def _started(pid: int) -> str:
+def started(pid: int) -> str:
     """Return the kernel's start time of a process, "" where there is none (proc(5), stat)."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     return ""
 
 
-OWNER: Final = f"{os.getpid()}-{_started(os.getpid())}"
+OWNER: Final = f"{os.getpid()}-{started(os.getpid())}"
 LABELS: Final = {LABEL: OWNER}
 
 
@@ -61,8 +61,8 @@ def missing() -> str | None:
 
 
 def _alive(owner: str) -> bool:
-    pid, _, started = owner.partition("-")
-    return pid.isdigit() and bool(started) and _started(int(pid)) == started
+    pid, _, since = owner.partition("-")
+    return pid.isdigit() and bool(since) and started(int(pid)) == since
 
 
 def _owner(labels: dict[str, str] | None) -> str | None:
