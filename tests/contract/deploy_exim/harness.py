@@ -325,8 +325,9 @@ class Outside(Exim):
         (self.top / "mail").mkdir(exist_ok=True)
         shutil.chown(self.top / "mail", USER, USER)
 
-    def received(self) -> list[bytes]:
-        """Return all messages, the oldest first."""
+    def received(self, count: int = 0) -> list[bytes]:
+        """Return all messages, the oldest first, once there are so many."""
+        self.wait_log(r"[=-]> .* T=file", count=count)
         folder = self.top / "mail/new"
         files = (
             sorted(folder.iterdir(), key=lambda f: f.stat().st_mtime_ns) if folder.exists() else []

@@ -67,7 +67,7 @@ def test_dkim(stack: Stack, make_exim: MakeExim, outside: Outside) -> None:
     shutil.chown(file, USER, USER)
     name = exim.send(unique_message("signed"), "carl@far.out.test", sender="ann@example.test")
     exim.wait_log(f"{name} Completed")
-    (message,) = outside.received()
+    (message,) = outside.received(1)
     tags = verify(message, key.public_key())
     assert (tags["d"], tags["s"]) == ("example.test", "s1")
     assert {"from", "subject", "date", "to"} <= set(tags["h"].lower().split(":"))
@@ -75,7 +75,7 @@ def test_dkim(stack: Stack, make_exim: MakeExim, outside: Outside) -> None:
     # No key: no signature. A key that is none: it waits.
     other = unique_message("unsigned").replace(b"From: Ann <ann@example", b"From: Ann <ann@other")
     exim.wait_log(f"{exim.send(other, 'carl@far.out.test')} Completed")
-    assert b"DKIM-Signature" not in outside.received()[1]
+    assert b"DKIM-Signature" not in outside.received(2)[1]
     file.write_text("no key\n")
     name = exim.send(unique_message("unsigned"), "carl@far.out.test")
     exim.wait_log(f"{name} == carl@far.out.test")
@@ -108,7 +108,7 @@ def test_smarthost(
             assert "A=plain" not in smarthost.log()
             return
         exim.wait_log(f"{name} Completed")
-        assert len(smarthost.received()) == 2
+        assert len(smarthost.received(2)) == 2
         assert ("A=plain:us@outside.test" in smarthost.log()) == (mode == "require")
         assert "X=TLS1.3" in smarthost.log()
         assert "sesame" not in exim.log() + smarthost.log()

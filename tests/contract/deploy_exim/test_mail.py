@@ -60,7 +60,7 @@ def test_aliases_catch_alls_and_postmaster(
         exim.wait_log(f"{name} Completed")
         for account in (FRED, ANN):
             assert len(stack.stored(f"Subject: {subject}\n", account)) == (account in to), address
-    assert len(outside.received()) == 2
+    assert len(outside.received(2)) == 2
     assert exim.rcpt("gone@example.test")[0] == 550
     assert exim.rcpt("later@example.test")[0] == 451
     assert exim.rcpt("anything@strict.test")[0] == 550
@@ -80,7 +80,7 @@ def test_from_outside_between_accounts_and_to_outside(
     exim.wait_log("Completed")
     outside.wait_log("Completed", count=1)
     assert len(stack.stored("Subject: to all\n", ANN)) == 1
-    (message,) = {m.partition(b"Subject:")[2] for m in outside.received()}
+    (message,) = {m.partition(b"Subject:")[2] for m in outside.received(2)}
     assert b"to all" in message
 
     # Outside says no: a bounce to the sender, who is ours.
@@ -131,7 +131,7 @@ def test_hosts_that_may_relay(stack: Stack, make_exim: MakeExim, outside: Outsid
     route_outside(exim, outside)
     name = exim.send(unique_message("relayed"), "carl@far.out.test")
     exim.wait_log(f"{name} Completed")
-    assert len(outside.received()) == 1
+    assert len(outside.received(1)) == 1
 
 
 def test_development_catches_what_would_leave(
