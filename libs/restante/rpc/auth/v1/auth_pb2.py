@@ -4,15 +4,18 @@
 # source: restante/rpc/auth/v1/auth.proto
 # Protobuf Python Version: 6.31.1
 """Generated protocol buffer code."""
-
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pool as _descriptor_pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
 _runtime_version.ValidateProtobufRuntimeVersion(
-    _runtime_version.Domain.PUBLIC, 6, 31, 1, "", "restante/rpc/auth/v1/auth.proto"
+    _runtime_version.Domain.PUBLIC,
+    6,
+    31,
+    1,
+    '',
+    'restante/rpc/auth/v1/auth.proto'
 )
 # @@protoc_insertion_point(imports)
 
@@ -22,51 +25,49 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(
-    b'\n\x1frestante/rpc/auth/v1/auth.proto\x12\x14restante.rpc.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto"\xc4\x01\n\x07\x41\x63\x63ount\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\r\x12\x0b\n\x03gid\x18\x03 \x01(\r\x12\x0c\n\x04home\x18\x04 \x01(\t\x12\x0f\n\x07maildir\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x13\n\x0bquota_bytes\x18\x07 \x01(\x04\x12\x16\n\x0equota_messages\x18\x08 \x01(\x04\x12\x0f\n\x07options\x18\t \x01(\t\x12\x10\n\x08\x64isabled\x18\n \x01(\x08\x12\x11\n\tread_only\x18\x0b \x01(\x08"\xaf\x01\n\x13\x41uthenticateRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\x0c\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x0c\n\x04peer\x18\x04 \x01(\t\x12\x0b\n\x03tls\x18\x05 \x01(\x08\x12\x11\n\tmechanism\x18\x06 \x01(\t\x12\x11\n\tchallenge\x18\x07 \x01(\x0c\x12\x15\n\rauthorization\x18\x08 \x01(\t\x12\x0f\n\x07session\x18\t \x01(\t"v\n\x14\x41uthenticateResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.restante.rpc.auth.v1.Account\x12\x10\n\x08reusable\x18\x02 \x01(\x08\x12\r\n\x05proof\x18\x03 \x01(\x0c\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t"i\n\x16ScramParametersRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x11\n\tmechanism\x18\x02 \x01(\t\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x0c\n\x04peer\x18\x04 \x01(\t\x12\x0f\n\x07session\x18\x05 \x01(\t";\n\x17ScramParametersResponse\x12\x0c\n\x04salt\x18\x01 \x01(\x0c\x12\x12\n\niterations\x18\x02 \x01(\r"p\n\x15\x43hangePasswordRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x14\n\x0cold_password\x18\x02 \x01(\x0c\x12\x14\n\x0cnew_password\x18\x03 \x01(\x0c\x12\x0f\n\x07service\x18\x04 \x01(\t\x12\x0c\n\x04peer\x18\x05 \x01(\t"\x18\n\x16\x43hangePasswordResponse"1\n\rLookupRequest\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t"@\n\x0eLookupResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.restante.rpc.auth.v1.Account"\x12\n\x10\x45numerateRequest"C\n\x11\x45numerateResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.restante.rpc.auth.v1.Account" \n\x0cWatchRequest\x12\x10\n\x08position\x18\x01 \x01(\x04"|\n\rWatchResponse\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x34\n\nrevocation\x18\x02 \x01(\x0b\x32 .restante.rpc.auth.v1.Revocation\x12\x0e\n\x06report\x18\x03 \x01(\t\x12\x13\n\x0breport_only\x18\x04 \x01(\t"\xc2\x01\n\x07Session\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0c\n\x04peer\x18\x03 \x01(\t\x12\x0e\n\x06\x63lient\x18\x04 \x01(\t\x12\x0b\n\x03tls\x18\x05 \x01(\x08\x12\x11\n\tmechanism\x18\x06 \x01(\t\x12)\n\x05since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04host\x18\x08 \x01(\t\x12\r\n\x05\x61\x63tor\x18\t \x01(\t\x12\x0f\n\x07session\x18\n \x01(\t"w\n\x15ReportSessionsRequest\x12\x0f\n\x07request\x18\x01 \x01(\t\x12\x0e\n\x06worker\x18\x02 \x01(\t\x12/\n\x08sessions\x18\x03 \x03(\x0b\x32\x1d.restante.rpc.auth.v1.Session\x12\x0c\n\x04last\x18\x04 \x01(\x08"\x18\n\x16ReportSessionsResponse"\xde\x01\n\nRevocation\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x37\n\x06reason\x18\x02 \x01(\x0e\x32\'.restante.rpc.auth.v1.Revocation.Reason"\x85\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x12\n\x0eREASON_CHANGED\x10\x01\x12\x13\n\x0fREASON_PASSWORD\x10\x02\x12\x13\n\x0fREASON_DISABLED\x10\x03\x12\x12\n\x0eREASON_REMOVED\x10\x04\x12\x11\n\rREASON_KICKED\x10\x05\x32\xc0\x05\n\x04\x41uth\x12\x65\n\x0c\x41uthenticate\x12).restante.rpc.auth.v1.AuthenticateRequest\x1a*.restante.rpc.auth.v1.AuthenticateResponse\x12n\n\x0fScramParameters\x12,.restante.rpc.auth.v1.ScramParametersRequest\x1a-.restante.rpc.auth.v1.ScramParametersResponse\x12k\n\x0e\x43hangePassword\x12+.restante.rpc.auth.v1.ChangePasswordRequest\x1a,.restante.rpc.auth.v1.ChangePasswordResponse\x12S\n\x06Lookup\x12#.restante.rpc.auth.v1.LookupRequest\x1a$.restante.rpc.auth.v1.LookupResponse\x12^\n\tEnumerate\x12&.restante.rpc.auth.v1.EnumerateRequest\x1a\'.restante.rpc.auth.v1.EnumerateResponse0\x01\x12R\n\x05Watch\x12".restante.rpc.auth.v1.WatchRequest\x1a#.restante.rpc.auth.v1.WatchResponse0\x01\x12k\n\x0eReportSessions\x12+.restante.rpc.auth.v1.ReportSessionsRequest\x1a,.restante.rpc.auth.v1.ReportSessionsResponseb\x06proto3'
-)
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1frestante/rpc/auth/v1/auth.proto\x12\x14restante.rpc.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc4\x01\n\x07\x41\x63\x63ount\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\r\x12\x0b\n\x03gid\x18\x03 \x01(\r\x12\x0c\n\x04home\x18\x04 \x01(\t\x12\x0f\n\x07maildir\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x13\n\x0bquota_bytes\x18\x07 \x01(\x04\x12\x16\n\x0equota_messages\x18\x08 \x01(\x04\x12\x0f\n\x07options\x18\t \x01(\t\x12\x10\n\x08\x64isabled\x18\n \x01(\x08\x12\x11\n\tread_only\x18\x0b \x01(\x08\"\xaf\x01\n\x13\x41uthenticateRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\x0c\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x0c\n\x04peer\x18\x04 \x01(\t\x12\x0b\n\x03tls\x18\x05 \x01(\x08\x12\x11\n\tmechanism\x18\x06 \x01(\t\x12\x11\n\tchallenge\x18\x07 \x01(\x0c\x12\x15\n\rauthorization\x18\x08 \x01(\t\x12\x0f\n\x07session\x18\t \x01(\t\"v\n\x14\x41uthenticateResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.restante.rpc.auth.v1.Account\x12\x10\n\x08reusable\x18\x02 \x01(\x08\x12\r\n\x05proof\x18\x03 \x01(\x0c\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\"i\n\x16ScramParametersRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x11\n\tmechanism\x18\x02 \x01(\t\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x0c\n\x04peer\x18\x04 \x01(\t\x12\x0f\n\x07session\x18\x05 \x01(\t\";\n\x17ScramParametersResponse\x12\x0c\n\x04salt\x18\x01 \x01(\x0c\x12\x12\n\niterations\x18\x02 \x01(\r\"p\n\x15\x43hangePasswordRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x14\n\x0cold_password\x18\x02 \x01(\x0c\x12\x14\n\x0cnew_password\x18\x03 \x01(\x0c\x12\x0f\n\x07service\x18\x04 \x01(\t\x12\x0c\n\x04peer\x18\x05 \x01(\t\"\x18\n\x16\x43hangePasswordResponse\"1\n\rLookupRequest\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\"@\n\x0eLookupResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.restante.rpc.auth.v1.Account\"\x12\n\x10\x45numerateRequest\"C\n\x11\x45numerateResponse\x12.\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1d.restante.rpc.auth.v1.Account\" \n\x0cWatchRequest\x12\x10\n\x08position\x18\x01 \x01(\x04\"|\n\rWatchResponse\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x34\n\nrevocation\x18\x02 \x01(\x0b\x32 .restante.rpc.auth.v1.Revocation\x12\x0e\n\x06report\x18\x03 \x01(\t\x12\x13\n\x0breport_only\x18\x04 \x01(\t\"\xc2\x01\n\x07Session\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0c\n\x04peer\x18\x03 \x01(\t\x12\x0e\n\x06\x63lient\x18\x04 \x01(\t\x12\x0b\n\x03tls\x18\x05 \x01(\x08\x12\x11\n\tmechanism\x18\x06 \x01(\t\x12)\n\x05since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04host\x18\x08 \x01(\t\x12\r\n\x05\x61\x63tor\x18\t \x01(\t\x12\x0f\n\x07session\x18\n \x01(\t\"w\n\x15ReportSessionsRequest\x12\x0f\n\x07request\x18\x01 \x01(\t\x12\x0e\n\x06worker\x18\x02 \x01(\t\x12/\n\x08sessions\x18\x03 \x03(\x0b\x32\x1d.restante.rpc.auth.v1.Session\x12\x0c\n\x04last\x18\x04 \x01(\x08\"\x18\n\x16ReportSessionsResponse\"\xde\x01\n\nRevocation\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x37\n\x06reason\x18\x02 \x01(\x0e\x32\'.restante.rpc.auth.v1.Revocation.Reason\"\x85\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x12\n\x0eREASON_CHANGED\x10\x01\x12\x13\n\x0fREASON_PASSWORD\x10\x02\x12\x13\n\x0fREASON_DISABLED\x10\x03\x12\x12\n\x0eREASON_REMOVED\x10\x04\x12\x11\n\rREASON_KICKED\x10\x05\x32\xc0\x05\n\x04\x41uth\x12\x65\n\x0c\x41uthenticate\x12).restante.rpc.auth.v1.AuthenticateRequest\x1a*.restante.rpc.auth.v1.AuthenticateResponse\x12n\n\x0fScramParameters\x12,.restante.rpc.auth.v1.ScramParametersRequest\x1a-.restante.rpc.auth.v1.ScramParametersResponse\x12k\n\x0e\x43hangePassword\x12+.restante.rpc.auth.v1.ChangePasswordRequest\x1a,.restante.rpc.auth.v1.ChangePasswordResponse\x12S\n\x06Lookup\x12#.restante.rpc.auth.v1.LookupRequest\x1a$.restante.rpc.auth.v1.LookupResponse\x12^\n\tEnumerate\x12&.restante.rpc.auth.v1.EnumerateRequest\x1a\'.restante.rpc.auth.v1.EnumerateResponse0\x01\x12R\n\x05Watch\x12\".restante.rpc.auth.v1.WatchRequest\x1a#.restante.rpc.auth.v1.WatchResponse0\x01\x12k\n\x0eReportSessions\x12+.restante.rpc.auth.v1.ReportSessionsRequest\x1a,.restante.rpc.auth.v1.ReportSessionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "restante.rpc.auth.v1.auth_pb2", _globals)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'restante.rpc.auth.v1.auth_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-    DESCRIPTOR._loaded_options = None
-    _globals["_ACCOUNT"]._serialized_start = 91
-    _globals["_ACCOUNT"]._serialized_end = 287
-    _globals["_AUTHENTICATEREQUEST"]._serialized_start = 290
-    _globals["_AUTHENTICATEREQUEST"]._serialized_end = 465
-    _globals["_AUTHENTICATERESPONSE"]._serialized_start = 467
-    _globals["_AUTHENTICATERESPONSE"]._serialized_end = 585
-    _globals["_SCRAMPARAMETERSREQUEST"]._serialized_start = 587
-    _globals["_SCRAMPARAMETERSREQUEST"]._serialized_end = 692
-    _globals["_SCRAMPARAMETERSRESPONSE"]._serialized_start = 694
-    _globals["_SCRAMPARAMETERSRESPONSE"]._serialized_end = 753
-    _globals["_CHANGEPASSWORDREQUEST"]._serialized_start = 755
-    _globals["_CHANGEPASSWORDREQUEST"]._serialized_end = 867
-    _globals["_CHANGEPASSWORDRESPONSE"]._serialized_start = 869
-    _globals["_CHANGEPASSWORDRESPONSE"]._serialized_end = 893
-    _globals["_LOOKUPREQUEST"]._serialized_start = 895
-    _globals["_LOOKUPREQUEST"]._serialized_end = 944
-    _globals["_LOOKUPRESPONSE"]._serialized_start = 946
-    _globals["_LOOKUPRESPONSE"]._serialized_end = 1010
-    _globals["_ENUMERATEREQUEST"]._serialized_start = 1012
-    _globals["_ENUMERATEREQUEST"]._serialized_end = 1030
-    _globals["_ENUMERATERESPONSE"]._serialized_start = 1032
-    _globals["_ENUMERATERESPONSE"]._serialized_end = 1099
-    _globals["_WATCHREQUEST"]._serialized_start = 1101
-    _globals["_WATCHREQUEST"]._serialized_end = 1133
-    _globals["_WATCHRESPONSE"]._serialized_start = 1135
-    _globals["_WATCHRESPONSE"]._serialized_end = 1259
-    _globals["_SESSION"]._serialized_start = 1262
-    _globals["_SESSION"]._serialized_end = 1456
-    _globals["_REPORTSESSIONSREQUEST"]._serialized_start = 1458
-    _globals["_REPORTSESSIONSREQUEST"]._serialized_end = 1577
-    _globals["_REPORTSESSIONSRESPONSE"]._serialized_start = 1579
-    _globals["_REPORTSESSIONSRESPONSE"]._serialized_end = 1603
-    _globals["_REVOCATION"]._serialized_start = 1606
-    _globals["_REVOCATION"]._serialized_end = 1828
-    _globals["_REVOCATION_REASON"]._serialized_start = 1695
-    _globals["_REVOCATION_REASON"]._serialized_end = 1828
-    _globals["_AUTH"]._serialized_start = 1831
-    _globals["_AUTH"]._serialized_end = 2535
+  DESCRIPTOR._loaded_options = None
+  _globals['_ACCOUNT']._serialized_start=91
+  _globals['_ACCOUNT']._serialized_end=287
+  _globals['_AUTHENTICATEREQUEST']._serialized_start=290
+  _globals['_AUTHENTICATEREQUEST']._serialized_end=465
+  _globals['_AUTHENTICATERESPONSE']._serialized_start=467
+  _globals['_AUTHENTICATERESPONSE']._serialized_end=585
+  _globals['_SCRAMPARAMETERSREQUEST']._serialized_start=587
+  _globals['_SCRAMPARAMETERSREQUEST']._serialized_end=692
+  _globals['_SCRAMPARAMETERSRESPONSE']._serialized_start=694
+  _globals['_SCRAMPARAMETERSRESPONSE']._serialized_end=753
+  _globals['_CHANGEPASSWORDREQUEST']._serialized_start=755
+  _globals['_CHANGEPASSWORDREQUEST']._serialized_end=867
+  _globals['_CHANGEPASSWORDRESPONSE']._serialized_start=869
+  _globals['_CHANGEPASSWORDRESPONSE']._serialized_end=893
+  _globals['_LOOKUPREQUEST']._serialized_start=895
+  _globals['_LOOKUPREQUEST']._serialized_end=944
+  _globals['_LOOKUPRESPONSE']._serialized_start=946
+  _globals['_LOOKUPRESPONSE']._serialized_end=1010
+  _globals['_ENUMERATEREQUEST']._serialized_start=1012
+  _globals['_ENUMERATEREQUEST']._serialized_end=1030
+  _globals['_ENUMERATERESPONSE']._serialized_start=1032
+  _globals['_ENUMERATERESPONSE']._serialized_end=1099
+  _globals['_WATCHREQUEST']._serialized_start=1101
+  _globals['_WATCHREQUEST']._serialized_end=1133
+  _globals['_WATCHRESPONSE']._serialized_start=1135
+  _globals['_WATCHRESPONSE']._serialized_end=1259
+  _globals['_SESSION']._serialized_start=1262
+  _globals['_SESSION']._serialized_end=1456
+  _globals['_REPORTSESSIONSREQUEST']._serialized_start=1458
+  _globals['_REPORTSESSIONSREQUEST']._serialized_end=1577
+  _globals['_REPORTSESSIONSRESPONSE']._serialized_start=1579
+  _globals['_REPORTSESSIONSRESPONSE']._serialized_end=1603
+  _globals['_REVOCATION']._serialized_start=1606
+  _globals['_REVOCATION']._serialized_end=1828
+  _globals['_REVOCATION_REASON']._serialized_start=1695
+  _globals['_REVOCATION_REASON']._serialized_end=1828
+  _globals['_AUTH']._serialized_start=1831
+  _globals['_AUTH']._serialized_end=2535
 # @@protoc_insertion_point(module_scope)
