@@ -109,6 +109,13 @@ class Promises:
             self._made[token] = _Promise(account, folder, len(sent), digest, phase)
             phase.promises += 1
 
+    def forget(self, text: bytes) -> None:
+        """Forget the promise of a message that its owner removes."""
+        with self._lock:
+            token = token_of(text)
+            assert token is not None
+            del self._made[token]
+
     def refused(self) -> None:
         """Count a temporary refusal, a cut connection or a time-out."""
         with self._lock:

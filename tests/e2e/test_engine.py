@@ -14,7 +14,8 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture
 def dead_owner() -> str:
     """Return the owner mark of a process that has ended."""
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+    waits = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(waits, stdin=subprocess.PIPE) as process:
         return f"{process.pid}-{engine.started(process.pid)}"
 
 

@@ -5,7 +5,7 @@ import poplib
 import random
 import smtplib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
@@ -75,9 +75,11 @@ def test_a_full_volume(small: Stack) -> None:
     assert pop3.stat()[0] == 20
     assert pop3.retr(20)[0].startswith(b"+OK")
 
-    # Deleting works, by either way: mail of nobody's promise.
+    # Deleting works, by either way.
     with suppress(imaplib.IMAP4.error):
         imap.store("1", "+FLAGS", "\\Seen")
+    for number in ("2", "20"):
+        promises.forget(imap.fetch(number, "(BODY.PEEK[])")[1][0][1])  # type: ignore[index,arg-type]  # a literal
     pop3.dele(20)
     assert pop3.quit().startswith(b"+OK")
     assert imap.store("2", "+FLAGS", "\\Deleted")[0] == "OK"
@@ -87,7 +89,7 @@ def test_a_full_volume(small: Stack) -> None:
     delivery.run("python3", "-c", "import os; os.unlink('/srv/mail/filler')")
     ended = threading.Event()
 
-    def send(job, client) -> None:  # type: ignore[no-untyped-def]  # methods of Load
+    def send(job: Callable[[Try], None], client: Try) -> None:
         while not ended.wait(0.05):
             with suppress(*PASSING):
                 job(client)
@@ -97,14 +99,15 @@ def test_a_full_volume(small: Stack) -> None:
         thread = threading.Thread(target=send, args=(job, client))
         thread.start()
         thread.join(10)
-        ended.set() if thread.is_alive() else None
-        assert not thread.is_alive(), "mail that waited is not taken within 10 s"
+        late = thread.is_alive()
+        if late:
+            ended.set()
+        assert not late, "mail that waited is not taken within 10 s"
     promises.settle(read_everything(small.address("imap", 1143), [FRED], promises))
     print("\n" + promises.table())
     assert phase.promises == 2
     assert phase.lost == 0
-    assert sum(row.lost for row in promises.phases) == 2  # those that were deleted
-    assert not [text for text in promises.broken if not text.startswith("lost:")]
+    assert promises.broken == []
 
 
 def test_a_new_mailbox_on_a_full_volume(small: Stack) -> None:
