@@ -44,6 +44,7 @@ class Side:
         host, port = self.address("lmtp")
         try:
             with smtplib.LMTP(host, port, timeout=PATIENCE) as client:
+                client.ehlo()
                 client.mail("a@example.test")
                 code, _ = client.rcpt(self.user)
             with self.imap():
