@@ -243,3 +243,4 @@ def test_a_replica_more_and_one_less_while_sessions_live(stack: Stack, user: str
         hear(client, b"* BYE")
         stopper.join(HANG)
         assert stays.noop()[0] == "OK"
+    del stack.nodes[node.name]
