@@ -49,6 +49,7 @@ async def test_clients_follow_the_primary_without_knowing_it(
     )
     until(lambda: sentinels(nodes[0]) == 2, lambda: "sentinels do not know each other")
     client.set("kept", "yes")
+    until(lambda: client.wait(2, 1000) == 2, lambda: "the two others have not got it")
 
     docker("rm", "-f", "-v", nodes[0], f"{nodes[0]}-sentinel")
     cluster.containers.remove(nodes[0])

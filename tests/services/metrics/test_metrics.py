@@ -23,6 +23,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         everything(system)
         wait_for(lambda: value(system["imap"], "restante_imap_idle_seconds_count") == 1, "IDLE")
         wait_for(lambda: value(system["pop3"], "restante_pop3_deleted_messages_total") == 1, "QUIT")
+        logins = "restante_auth_logins_total"
+        wait_for(lambda: total(system["auth"], logins, result="ok") == 2, "logins")
         yield system
 
 
