@@ -52,11 +52,13 @@ class Run:
     doors: Doors
     load: Load
     promises: Promises
+    recovery: float = faults.TOLERATED  # seconds that one may take
 
     def inflict(self, fault: Fault, *names: str) -> None:
         """Do harm to containers; nothing may break by it."""
         before = len(self.promises.broken)
-        phase = inflict(fault, [self.nodes[name] for name in names], self.load, self.promises)
+        nodes = [self.nodes[name] for name in names]
+        phase = inflict(fault, nodes, self.load, self.promises, seconds=self.recovery)
         print(f"\n{' '.join(phase.cells())}")
         assert self.promises.broken[before:] == []
 

@@ -17,7 +17,8 @@ from tests.e2e.node import Node
 from tests.e2e.promises import Phase, Promises
 from tests.e2e.stack import HEALTH, ready, wait_until
 
-RECOVERY: Final = 10.0  # seconds: what we promise
+RECOVERY: Final = 10.0  # seconds: what we promise on a machine that does nothing else
+TOLERATED: Final = 40.0  # seconds: only a hang is longer, however busy the machine
 HANG: Final = 90.0  # seconds after which nothing will come any more
 _AFTER: Final = 0.5  # seconds of normal work after a recovery
 
@@ -77,7 +78,7 @@ def inflict(
     load: Load,
     promises: Promises,
     *,
-    seconds: float = RECOVERY,
+    seconds: float = TOLERATED,
 ) -> Phase:
     """Do harm to containers at once, undo it, wait until everything works; return what was seen.
 

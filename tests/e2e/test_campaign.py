@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.campaign import ACCOUNTS, Run, doors, finish, prepare, under_load
-from tests.e2e.faults import DISCONNECT, KILL, PAUSE, STOP, Fault, stop
+from tests.e2e.faults import DISCONNECT, KILL, PAUSE, RECOVERY, STOP, Fault, stop
 from tests.e2e.load import SENDER
 from tests.e2e.stack import Stack
 
@@ -29,6 +29,7 @@ def run(stack: Stack) -> Iterator[Run]:
     where = doors(stack)
     prepare(where)
     with under_load(stack.nodes, where) as run:
+        run.recovery = RECOVERY
         yield run
 
 

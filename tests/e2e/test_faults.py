@@ -1,4 +1,4 @@
-"""Faults of every container in turn under load: nothing lost, nothing bounced, well in 10 seconds.
+"""Faults of every container in turn under load: nothing lost, nothing bounced.
 
 The tests of this module share one load and one record; the last one compares what was promised
 with what is there, and prints the table of faults and losses.

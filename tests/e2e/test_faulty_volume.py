@@ -77,7 +77,7 @@ def test_fault(
     phase.back = time.monotonic() - ended
     print(f"\n{' '.join(phase.cells())}")
     assert run.promises.broken[before:] == []
-    assert phase.recovery <= faults.RECOVERY
+    assert phase.recovery <= faults.TOLERATED
 
 
 def test_every_promise_was_kept(run: Run) -> None:
