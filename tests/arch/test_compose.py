@@ -185,7 +185,7 @@ def test_every_service_waits_for_init() -> None:
 
 FILES: Final = {
     "/run/secrets": {kept.name for kept in (*init_secrets.ALL, init.FIRST_START)},
-    "/run/tls": {kept.name for kept in init_pki.TLS},
+    "/run/tls": {init.NAMES, *(kept.name for kept in init_pki.TLS)},
     "/run/rpc": {kept.name for kept in init_pki.RPC},
 }
 

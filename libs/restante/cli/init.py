@@ -29,6 +29,7 @@ app = typer.Typer()
 
 FIRST_START: Final = Kept("first-start", mode=0o444)
 
+NAMES: Final = "names"  # beside the certificate: a folder for each further name (RESTANTE_TLS_SNI)
 _OPEN: Final = 0o755  # what lies in these directories is guarded file by file
 
 
@@ -92,6 +93,7 @@ def prepare(where: Where) -> Done:
     for place in places:
         place.prepare(_OPEN)
     secrets, tls, rpc = places
+    Place(where.tls / NAMES, made).prepare(_OPEN)
     with alone(where.secrets):
         first = not secrets.has(FIRST_START)
         marked = _marked(where.mail)

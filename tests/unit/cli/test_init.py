@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from restante.cli import init_files, init_pki, init_secrets
 from restante.cli.cert import make_certificate, read_certificate
-from restante.cli.init import FIRST_START, Where, app, prepare
+from restante.cli.init import FIRST_START, NAMES, Where, app, prepare
 from restante.cli.init_files import MAIL, Kept, Place
 from restante.model import ErrorKind, MailError
 from restante.store.volume import SENTINEL, check_volume, create_volume
@@ -78,7 +78,8 @@ def test_the_first_start_makes_everything(where: Where) -> None:
         *(kept.name for kept in init_secrets.ALL),
         FIRST_START.name,
     }
-    assert {path.name for path in where.tls.iterdir()} == {k.name for k in init_pki.TLS}
+    tls = {k.name for k in init_pki.TLS}
+    assert {path.name for path in where.tls.iterdir()} == {NAMES, *tls}
     assert {path.name for path in where.rpc.iterdir()} == {k.name for k in init_pki.RPC}
     check_volume(where.mail)
     assert set(done.made) == set(_content(where))
