@@ -52,6 +52,7 @@ def _content(where: Where) -> dict[Path, bytes]:
         for directory in (where.secrets, where.tls, where.rpc, where.mail)
         if directory.exists()
         for path in directory.iterdir()
+        if path.is_file()
     }
 
 
@@ -185,6 +186,7 @@ def test_each_file_belongs_to_its_reader(where: Where) -> None:
         path.name: (path.stat().st_uid, path.stat().st_gid, stat.S_IMODE(path.stat().st_mode))
         for directory in (where.secrets, where.tls, where.rpc)
         for path in directory.iterdir()
+        if path.is_file()
     }
     assert owner["auth.secret"] == (MAIL, MAIL, 0o400)
     assert owner["sql.url"] == (MAIL, MAIL, 0o400)
@@ -199,7 +201,7 @@ def test_each_file_belongs_to_its_reader(where: Where) -> None:
 
 def test_nobody_else_reads_a_secret(where: Where) -> None:
     prepare(where)
-    for path in (*where.secrets.iterdir(), *where.tls.iterdir(), *where.rpc.iterdir()):
+    for path in (*where.secrets.iterdir(), where.tls / "tls.key", *where.rpc.iterdir()):
         public = path.name == FIRST_START.name or path.suffix == ".crt"
         assert bool(path.stat().st_mode & 0o004) is public, path
 
