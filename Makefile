@@ -67,7 +67,7 @@ faults: $(VENV)/.dev ## kill -9 of every service under load, 1,000 times, and ot
 
 .PHONY: e2e
 e2e: $(VENV)/.dev ## the whole system in containers: real programs, faults under load (needs Docker)
-	@$(BIN)/pytest -m e2e tests/e2e -s -v
+	@$(BIN)/pytest -m e2e tests/e2e tests/k8s -s -v
 
 .PHONY: e2e-campaign
 e2e-campaign: $(VENV)/.dev ## the same faults for longer, again and again

@@ -14,7 +14,7 @@ from tests.k8s.rendering import needs_kustomize, objects
 
 pytestmark = [
     needs_kustomize,
-    pytest.mark.slow,
+    pytest.mark.e2e,
     pytest.mark.skipif(bool(missing()), reason=missing()),
 ]
 
