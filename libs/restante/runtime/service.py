@@ -4,9 +4,10 @@ The parent has no threads and no event loop, because it forks at any time; it ru
 signals, the workers' pipes, and the health server. Every worker is forked before anything in it
 starts a loop, threads or gRPC.
 
-- A worker that dies is started again, after 0.2 s; one that dies before it was ready, after twice
-  as long each time, up to 10 s. Its connection counts are cleared before.
-- A worker that dies before the service was ever ready ends the service with its exit code: what
+- A worker that dies is started again, after 0.2 s; one that dies before it was up (it accepts
+  connections, whether or not all is there that it needs), after twice as long each time, up to
+  10 s. Its connection counts are cleared before.
+- A worker that dies before the service was ever up ends the service with its exit code: what
   fails at the first start is a wrong setting or a broken machine, and restarting hides it.
 - SIGTERM and SIGINT drain: workers get SIGTERM, then drain_seconds and some more, then SIGKILL.
   A second signal kills at once.
@@ -60,7 +61,7 @@ class _Worker:
     pipe: int = -1
     unread: bytes = b""
     ready: bool = False
-    was_ready: bool = False
+    was_up: bool = False  # it accepted connections
     reason: str = "starting"
     started: float = 0.0
     heard: float = 0.0
@@ -233,7 +234,7 @@ class _Parent(Generic[S]):
     def spawn(self, worker: _Worker) -> None:
         """Fork one worker."""
         worker.restart_at = 0.0
-        worker.ready = worker.was_ready = False
+        worker.ready = worker.was_up = False
         worker.reason = "starting"
         worker.unread = b""
         worker.started = worker.heard = time.monotonic()
@@ -294,13 +295,16 @@ class _Parent(Generic[S]):
         *lines, worker.unread = (worker.unread + data).split(b"\n")
         for line in lines:
             word, _, rest = line.decode("utf-8", "replace").partition(" ")
-            if word == "ready":
-                worker.ready, worker.was_ready, worker.reason = True, True, ""
+            if word == "started":
+                worker.was_up = True
+            elif word == "ready":
+                worker.ready, worker.reason = True, ""
             elif word == "notready":
                 worker.ready, worker.reason = False, rest
             elif word == "cannot":
                 worker.last_words = rest
-        if not self.ever_ready and all(w.ready for w in self.workers):
+        # What it needs from others may be away: that is no fault of its start, and /readyz says it.
+        if not self.ever_ready and all(w.was_up for w in self.workers):
             self.ever_ready = True
             self.notifier.ready()
             self.log.info(
@@ -338,7 +342,7 @@ class _Parent(Generic[S]):
             self.notifier.failed(worker.last_words or f"a worker ended at its start: {how}")
             self.stop(code if code > 0 else EXIT_CANNOT_START)
             return
-        worker.pause = _FIRST_PAUSE if worker.was_ready else min(worker.pause * 2, _LONGEST_PAUSE)
+        worker.pause = _FIRST_PAUSE if worker.was_up else min(worker.pause * 2, _LONGEST_PAUSE)
         worker.restart_at = time.monotonic() + worker.pause
         worker.restarts += 1
         self.log.error("a worker died and is started again", worker=worker.index, pid=pid, how=how)

@@ -163,6 +163,7 @@ async def _serve(context: WorkerContext[S], factory: Factory[S], lifeline: int) 
         context.log.error("cannot start", reason=reason)  # noqa: TRY400 - one line, no traceback
         context.tell(f"cannot {log.escape(reason)[:1000]}")
         return EXIT_CANNOT_START
+    context.tell("started")
     looking = loop.create_task(context.readiness.run())
     beats = loop.create_task(_beat(context))
     await stopped
