@@ -73,6 +73,8 @@ class Listener:
         turns = max(1, int(seconds * _SPREAD / _TURN))
         together = max(_AT_ONCE, -(-len(waiting) // turns))
         for at in range(0, len(waiting), together):
+            if not self.connections:
+                return  # the others have gone by themselves
             if at:
                 await asyncio.sleep(_TURN)
             for connection in waiting[at : at + together]:
