@@ -10,7 +10,6 @@ import http.client
 import imaplib
 import poplib
 import random
-import re
 import smtplib
 import ssl
 import threading
@@ -25,6 +24,7 @@ from typing import Final
 from tests.e2e.promises import Promises, message
 from tests.e2e.stack import PASSWORD
 from tests.faults.ledger import token_of
+from tests.support.reading import read_tokens
 
 PASSING: Final = (
     OSError,
@@ -40,7 +40,6 @@ _PAUSE: Final = 0.05  # seconds between two tries: a few hundred connections a s
 _ANY_CERTIFICATE: Final = ssl.create_default_context()
 _ANY_CERTIFICATE.check_hostname = False
 _ANY_CERTIFICATE.verify_mode = ssl.CERT_NONE
-_UID = re.compile(rb"UID (\d+)")
 
 Address = tuple[str, int]
 
@@ -206,7 +205,7 @@ class Load:
         account = one.dice.choice(self.accounts)
         client = self.imap(one, account)
         try:
-            for uid, _ in read_folder(client, account, "INBOX", self.promises, last=10):
+            for uid, _ in read_tokens(client, account, "INBOX", self.promises, last=10):
                 if one.dice.random() < 0.1:
                     client.uid("STORE", str(uid), "+FLAGS", "(\\Flagged)")
         finally:
@@ -275,34 +274,6 @@ class Try:
         self._mail = None
 
 
-def read_folder(
-    client: imaplib.IMAP4,
-    account: str,
-    folder: str,
-    promises: Promises,
-    *,
-    last: int | None = None,
-) -> list[tuple[int, bytes]]:
-    """Return (UID, message) of the folder's last messages of ours, noting what was shown."""
-    status, answer = client.select(folder)
-    if status != "OK":
-        raise OSError(str(answer))
-    count = int(answer[0] or 0)
-    validity = int(client.response("UIDVALIDITY")[1][0])
-    if not count:
-        return []
-    first = 1 if last is None else max(1, count - last + 1)
-    _, parts = client.fetch(f"{first}:{count}", "(UID BODY.PEEK[])")
-    found = []
-    for part in parts:
-        if isinstance(part, tuple) and b"X-Token: " in part[1]:
-            uid = _UID.search(part[0])
-            assert uid is not None, part[0]
-            promises.show(account, folder, validity, int(uid[1]), part[1])
-            found.append((int(uid[1]), part[1]))
-    return found
-
-
 def read_everything(
     address: Address, accounts: Sequence[str], promises: Promises
 ) -> dict[tuple[str, str], list[bytes]]:
@@ -314,7 +285,7 @@ def read_everything(
         for folder in ("INBOX", "INBOX.Archive"):
             with suppress(OSError):  # no Archive
                 kept[account, folder] = [
-                    text for _, text in read_folder(client, account, folder, promises)
+                    text for _, text in read_tokens(client, account, folder, promises)
                 ]
         client.logout()
     client = imaplib.IMAP4(*address, timeout=60)

@@ -10,7 +10,6 @@ import imaplib
 import os
 import poplib
 import random
-import re
 import signal
 import smtplib
 import socket
@@ -25,11 +24,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults.ledger import Ledger, make_message, token_of
+from tests.support.reading import NotSelectedError, read_tokens
 
 PASSWORD = "correct horse battery"
 SERVICES = ("auth", "delivery", "pop3", "imap", "webmail")
 REFUSED = (OSError, EOFError, smtplib.SMTPException, imaplib.IMAP4.error, poplib.error_proto)
-_UID = re.compile(rb"UID (\d+)")
 _LISTENERS = {
     "POP3_LISTEN": "pop3",
     "IMAP_LISTEN": "imap",
@@ -315,24 +314,11 @@ class Clients:
 def read_folder(
     imap: imaplib.IMAP4, account: str, folder: str, ledger: Ledger, *, last: int | None = None
 ) -> list[tuple[int, bytes]]:
-    """Return (UID, message) of the folder's last messages of ours, noting what was shown."""
-    status, answer = imap.select(folder)
-    if status != "OK":
+    """As read_tokens; a folder that cannot be selected has nothing."""
+    try:
+        return read_tokens(imap, account, folder, ledger, last=last)
+    except NotSelectedError:
         return []
-    count = int(answer[0] or 0)
-    uidvalidity = int(imap.response("UIDVALIDITY")[1][0])
-    if not count:
-        return []
-    first = 1 if last is None else max(1, count - last + 1)
-    _, parts = imap.fetch(f"{first}:{count}", "(UID BODY.PEEK[])")
-    found = []
-    for part in parts:
-        if isinstance(part, tuple) and b"X-Token: " in part[1]:
-            uid = _UID.search(part[0])
-            assert uid is not None, part[0]
-            ledger.show(account, folder, uidvalidity, int(uid[1]), part[1])
-            found.append((int(uid[1]), part[1]))
-    return found
 
 
 def settle(stack: Stack, accounts: list[str], ledger: Ledger) -> None:
