@@ -1,15 +1,7 @@
 #!/bin/sh
-# A Redis node: follows the primary that any sentinel knows; where none knows one, node 0 is it.
+# A Redis node: follows the primary.
 set -eu
-password=$(sed -n 's/^ *requirepass *"\{0,1\}\([^"]*\)"\{0,1\} *$/\1/p' /run/secrets/redis.conf)
-self="$HOSTNAME.$NODES"
-primary=
-for number in 0 1 2; do
-  answer=$(REDISCLI_AUTH=$password timeout 2 redis-cli -h "redis-node-$number.$NODES" -p 26379 \
-    sentinel get-master-addr-by-name restante 2>/dev/null | head -n 1) || answer=
-  case $answer in redis-node-*) primary=$answer; break ;; esac
-done
-[ -n "$primary" ] || primary="redis-node-0.$NODES"
+. /etc/redis-node/primary.sh
 follow=
 [ "$primary" = "$self" ] || follow="--replicaof $primary 6379"
 echo "node $self, primary $primary"
